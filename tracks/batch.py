@@ -1,0 +1,80 @@
+"""`Batch`: a frozen dataclass whose fields are columns of equal length.
+
+Subclasses declare one annotated field per column; `COLUMNS` lists them with dtype, unit and meaning, and everything that needs to
+know the columns (the COPY encoder, the migrations' test, the docs) reads that list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+import numpy as np
+
+from tracks.spans import Index, Mask, Spans
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one column holds: numpy dtype (None for byte strings), unit, meaning."""
+
+    dtype: str | None
+    unit: str
+    meaning: str
+
+
+def column(dtype: str | None, unit: str, meaning: str) -> Any:  # noqa: ANN401 - dataclasses.field is typed as the field's own type
+    """Declare a column of a `Batch`."""
+    return field(metadata={"column": Column(dtype, unit, meaning)})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Equal-length columns. Fields are numpy arrays or `Spans`."""
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in self.columns()}
+        if len(set(lengths.values())) > 1:
+            msg = f"columns of {type(self).__name__} differ in length: {lengths}"
+            raise ValueError(msg)
+
+    @classmethod
+    def columns(cls) -> dict[str, Column]:
+        """Name → description, in declaration order."""
+        return {each.name: each.metadata["column"] for each in fields(cls)}
+
+    def __len__(self) -> int:
+        return len(getattr(self, next(iter(self.columns()))))
+
+    def take(self, rows: Index | Mask) -> Self:
+        """The batch of `rows` (indices or a mask)."""
+        picked = {
+            name: value.take(rows) if isinstance(value := getattr(self, name), Spans) else value[rows]
+            for name in self.columns()
+        }
+        return type(self)(**picked)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """All rows of all parts, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return cls.empty()
+        return cls(
+            **{
+                name: (Spans.concat if about.dtype is None else np.concatenate)([getattr(part, name) for part in parts])
+                for name, about in cls.columns().items()
+            }
+        )
+
+    @classmethod
+    def empty(cls) -> Self:
+        """A batch of no rows, with every column's dtype."""
+        return cls(
+            **{
+                name: Spans.empty() if about.dtype is None else np.empty(0, about.dtype)
+                for name, about in cls.columns().items()
+            }
+        )
