@@ -1,0 +1,1 @@
+"""Fixtures for whoever tests against a Dubhe gateway: `gateway` and `terminal`."""
