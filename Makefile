@@ -17,10 +17,10 @@ check: $(READY) ## style, types, import contracts, generated docs
 	$(RUN) ruff check . && $(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) lint-imports
-	$(RUN) python -m docs_pages --check
+	$(RUN) python docs/generate.py --check
 
 docs: $(READY) ## print again what the docs take from the code
-	$(RUN) python -m docs_pages
+	$(RUN) python docs/generate.py
 
 bench: $(READY) ## the project's own benchmark, JSON out
 	$(RUN) dubhe bench

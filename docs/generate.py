@@ -1,0 +1,107 @@
+"""Print the pages that repeat what the code says: settings, metrics, commands, messages.
+
+`python docs/generate.py` writes them; `--check` fails, naming the page, when one is no longer what the code says.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import typer.main
+from click import Command, Context, Group
+
+from dubhe.cli import app
+from ingest.metrics import REGISTRY
+from ingest.settings import ENVIRONMENT_PREFIX, Settings
+from protocols.jt808.messages import MESSAGES
+
+HERE: Final = Path(__file__).parent
+HEAD: Final = "<!-- Printed by docs/generate.py; do not edit. -->\n\n"
+
+
+def settings() -> str:
+    """Every setting with its environment variable, default and bounds."""
+    lines = [
+        "# Settings 设置",
+        "",
+        "From a TOML file (`--config FILE`, names as below), then environment variables, then flags.",
+        "",
+        "| setting | environment | default | allowed | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for name, (about, default) in Settings.about().items():
+        shown = "`~/.local/share/dubhe`" if name == "data_dir" else f"`{default}`" if default != "" else "(empty)"
+        lines.append(f"| `{name}` | `{ENVIRONMENT_PREFIX}{name.upper()}` | {shown} | {about.allowed} | {about.meaning} |")
+    return "\n".join(lines)
+
+
+def metrics() -> str:
+    """Every metric with its question."""
+    lines = [
+        "# Metrics 指标",
+        "",
+        "`GET /metrics` on `http_listen`, the sum over all workers.",
+        "",
+        "| metric | kind | meaning |",
+        "|---|---|---|",
+    ]
+    for family in sorted(REGISTRY.collect(), key=lambda each: each.name):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        lines.append(f"| `{name}` | {family.type} | {family.documentation} |")
+    return "\n".join(lines)
+
+
+def commands() -> str:
+    """The help of every command."""
+    lines = ["# Commands 命令", ""]
+    for path, command, context in _commands(typer.main.get_command(app), "dubhe"):
+        help_text = command.get_help(context) if isinstance(command, Group) else command.get_help(context)
+        lines += [f"## `{path}`", "", "```", *(line.rstrip() for line in help_text.splitlines()), "```", ""]
+    return "\n".join(lines).rstrip()
+
+
+def _commands(command: Command, path: str) -> Iterator[tuple[str, Command, Context]]:
+    context = Context(command, info_name=path, terminal_width=100, max_content_width=100)
+    yield path, command, context
+    if isinstance(command, Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None, "it was listed"
+            yield from _commands(child, f"{path} {name}")
+
+
+def messages() -> str:
+    """Every message id with what Dubhe does with it."""
+    lines = ["# Messages of JT/T 808 报文", "", "| id | name | direction | editions | read and built |", "|---|---|---|---|---|"]
+    for number, message in sorted(MESSAGES.items()):
+        lines.append(f"| `0x{number:04X}` | {message.name} | {message.direction} | {message.editions} | {message.bodies} |")
+    return "\n".join(lines)
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "settings.md": settings,
+    "metrics.md": metrics,
+    "commands.md": commands,
+    "messages.md": messages,
+}
+
+
+def main() -> int:
+    """Write the pages, or with --check compare them."""
+    stale = []
+    for name, page in PAGES.items():
+        path, text = HERE / name, f"{HEAD}{page()}\n"
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(str(path.relative_to(HERE.parent)))
+    if stale:
+        print(f"stale: {', '.join(stale)}; run `make docs` and commit the result", file=sys.stderr)  # noqa: T201 - a command prints
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

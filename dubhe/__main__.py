@@ -1,0 +1,5 @@
+"""`python -m dubhe` is `dubhe`."""
+
+from dubhe.cli import main
+
+main()

@@ -1,0 +1,142 @@
+"""The `dubhe` command: a thin face over the rooms. `dubhe COMMAND --help` teaches each one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from dubhe import demo as demonstration
+from dubhe.bench import bench as run_bench
+from dubhe.decode import tree
+from dubhe.export import FORMATS, write_track
+from dubhe.registry import terminal_app, vehicle_app
+from dubhe.supervisor import CannotStart, database, serve as run_tree
+from ingest import log as logs
+from ingest.settings import SettingError, Settings
+from protocols.jt808.describe import describe
+from storage.embedded import EmbeddedError
+from storage.migrate import SchemaOutdated, migrate as run_migrations
+from storage.writer import StoreUnavailable
+
+app = typer.Typer(
+    name="dubhe",
+    help="Dubhe 天枢: vehicle telematics server. JT/T 808 terminals in, TimescaleDB committed, then the answer.\n\n"
+    "Settings come from --config FILE (TOML), then DUBHE_… environment variables, then flags; docs/settings.md lists them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(terminal_app, name="terminal")
+app.add_typer(vehicle_app, name="vehicle")
+
+Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    tcp_listen: Annotated[str | None, typer.Option(help="HOST:PORT for terminals 终端接入地址")] = None,
+    admission: Annotated[str | None, typer.Option(help="strict or lenient 准入方式")] = None,
+    workers: Annotated[int | None, typer.Option(help="gateway processes 网关进程数")] = None,
+) -> None:
+    """Run the gateway and the HTTP window until SIGTERM 运行网关.
+
+    Without DUBHE_DATABASE_URL an embedded PostgreSQL is started in the data directory.
+    SIGTERM drains: every report that was answered is in the database.
+    """
+    settings = Settings.load(config, {"tcp_listen": tcp_listen, "admission": admission, "workers": workers})
+    logs.configure(settings.log_level, settings.log_format)
+    raise typer.Exit(run_tree(settings))
+
+
+@app.command()
+def migrate(config: Config = None) -> None:
+    """Bring the database to the current schema 升级数据库结构. Safe to run twice, and while the old version runs."""
+    settings = Settings.load(config)
+    if not settings.database_url:
+        with database(settings):
+            typer.echo("the embedded database is at the current schema")
+        return
+    applied = run_migrations(settings.database_url)
+    typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do: the schema is current")
+
+
+@app.command()
+def decode(
+    frames: Annotated[list[str], typer.Argument(help="frames in hex, spaces allowed; - reads lines from standard input")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object per frame and line")] = False,
+) -> None:
+    """Take frames apart 解析报文: dubhe decode 7e0200…7e. Exit status 1 when some were rejected."""
+    good = True
+    for line in _lines(frames):
+        for told in describe(line):
+            good = good and told["ok"]
+            typer.echo(json.dumps(told, ensure_ascii=False) if as_json else tree(told))
+    raise typer.Exit(0 if good else 1)
+
+
+def _lines(words: list[str]) -> Iterator[str]:
+    """The words given; or standard input's lines for a lone dash."""
+    if words == ["-"]:
+        yield from (line for raw in sys.stdin.buffer if (line := raw.decode("utf-8", "replace").strip()))
+    elif all(len(word) % 2 == 0 and word.lower().startswith("7e") and word.lower().endswith("7e") for word in words):
+        yield from words
+    else:
+        yield " ".join(words)
+
+
+@app.command()
+def track(
+    who: Annotated[str, typer.Argument(metavar="PLATE_OR_TERMINAL", help="plate or terminal number 车牌号或终端号")],
+    start: Annotated[str, typer.Option("--from", help="ISO 8601; without a zone it is UTC+8 起始时间")],
+    stop: Annotated[str, typer.Option("--to", help="ISO 8601, exclusive 结束时间")],
+    form: Annotated[str, typer.Option("--format", help=" | ".join(FORMATS))] = "csv",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="file; standard output when absent")] = None,
+    config: Config = None,
+) -> None:
+    """Write the history of a vehicle or terminal 历史轨迹."""
+    settings = Settings.load(config)
+    with database(settings) as url:
+        count = write_track(url, who, start=start, stop=stop, form=form, output=output)
+    typer.echo(f"{count} fixes", err=True)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(help="stop by itself after so long; 0 runs until Ctrl-C")] = 0,
+    terminals: Annotated[int, typer.Option(min=1, max=10_000, help="buses on the line")] = 20,
+    seed: Annotated[int, typer.Option(help="the same seed drives the same buses")] = 71,
+) -> None:
+    """A real database, the gateway, and a small fleet on Shanghai's line 71 演示. The last line is a JSON summary."""
+    raise typer.Exit(demonstration.run(seconds=seconds, terminals=terminals, seed=seed))
+
+
+@app.command()
+def bench(
+    terminals: Annotated[int, typer.Option(min=1, max=60_000)] = 10_000,
+    window: Annotated[int, typer.Option(min=1, max=64, help="reports in flight per terminal")] = 1,
+    messages: Annotated[int, typer.Option(min=1, max=10_000_000)] = 300_000,
+    rate: Annotated[float, typer.Option(help="reports per second in the open-loop run; 0 leaves it out")] = 20_000,
+    config: Config = None,
+) -> None:
+    """Measure this machine 基准测试: reports answered after commit per second, receipt ages, bytes per connection, µs per stage; JSON."""
+    settings = Settings.load(config)
+    typer.echo(json.dumps(run_bench(settings, terminals=terminals, window=window, messages=messages, rate=rate), indent=2))
+
+
+def _fail(error: Exception) -> NoReturn:
+    typer.echo(f"dubhe: {error}", err=True)
+    raise SystemExit(2)
+
+
+def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 - click's own
+    """Run the command; what a user can mend is one sentence and exit status 2."""
+    try:
+        return app(arguments)
+    except (SettingError, CannotStart, SchemaOutdated, EmbeddedError, StoreUnavailable) as error:
+        _fail(error)

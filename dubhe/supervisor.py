@@ -1,0 +1,174 @@
+"""One supervised tree: an embedded database if none is given, N gateway workers on one port, one window.
+
+A child that dies is started again, with a growing pause; a child that says starting again will not help stops everything.
+SIGTERM drains: the workers settle and answer what they have received, then the window goes, then the embedded database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+import tempfile
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ingest import log as logs
+from ingest import metrics
+from ingest.settings import Settings, host_port
+from ingest.worker import EX_CONFIG
+from storage.embedded import Embedded
+from storage.migrate import is_empty, migrate, require_current
+from storage.partitions import maintain
+
+log: Final = logs.get("dubhe.supervisor")
+
+RESTART_PAUSE_S_MAX: Final = 10.0
+RESTART_FORGOTTEN_S: Final = 60.0
+"""A child that ran for so long starts again at once when it dies."""
+MAINTAIN_EVERY_S: Final = 3_600
+KILL_AFTER_S: Final = 5.0
+"""Grace beyond a child's own drain timeout."""
+
+
+class CannotStart(RuntimeError):  # noqa: N818 - it reads as a sentence where it is raised
+    """Why the tree cannot be started, with the cure."""
+
+
+@contextlib.contextmanager
+def database(settings: Settings) -> Iterator[str]:
+    """The URL of a database at the current schema; an embedded one for as long as the context lasts when none is given.
+
+    An empty database is given the schema. One with an older schema is left alone and refused: `dubhe migrate` is a decision.
+    """
+    if settings.database_url:
+        if is_empty(settings.database_url):
+            migrate(settings.database_url)
+        require_current(settings.database_url)
+        yield settings.database_url
+        return
+    embedded = Embedded(Path(settings.data_dir))
+    url = embedded.start()
+    try:
+        migrate(url)
+        yield url
+    finally:
+        embedded.stop()
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Keeps the children running."""
+
+    settings: Settings
+    url: str
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    exit_code: int = 0
+    _children: dict[str, Process] = field(default_factory=dict)
+
+    async def run(self) -> int:
+        """Run until SIGTERM or SIGINT, or until a child says it cannot; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        maintaining = asyncio.ensure_future(self._maintain())
+        window = asyncio.ensure_future(self._keep("window", "dubhe.window"))
+        workers = [asyncio.ensure_future(self._keep(f"worker-{n}", "ingest.worker")) for n in range(self.settings.workers)]
+        await self.stopping.wait()
+        log.info("stopping")
+        await self._end([name for name in self._children if name != "window"], workers)
+        await self._end(["window"], [window])
+        maintaining.cancel()
+        return self.exit_code
+
+    async def _keep(self, name: str, module: str) -> None:
+        """Start a child, and start it again whenever it dies."""
+        pause_s = 0.25
+        while not self.stopping.is_set():
+            started = time.monotonic()
+            child = await asyncio.create_subprocess_exec(sys.executable, "-m", module, stdin=PIPE)
+            self._children[name] = child
+            assert child.stdin is not None, "asked for a pipe"
+            child.stdin.write(f"{self.settings.to_json()}\n{self.url}\n{name}\n".encode())
+            code = await child.wait()
+            metrics.forget(child.pid)
+            if self.stopping.is_set():
+                return
+            if code == EX_CONFIG:
+                self.exit_code = EX_CONFIG
+                self.stopping.set()
+                return
+            if time.monotonic() - started > RESTART_FORGOTTEN_S:
+                pause_s = 0.25
+            log.error("child died; starting it again", child=name, pid=child.pid, exit_code=code, pause_s=pause_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), pause_s)
+            pause_s = min(2 * pause_s, RESTART_PAUSE_S_MAX)
+
+    async def _end(self, names: list[str], keepers: list[asyncio.Future[Any]]) -> None:
+        """Ask children to stop, and make those stop that do not."""
+        for name in names:
+            with contextlib.suppress(ProcessLookupError, KeyError):
+                self._children[name].send_signal(signal.SIGTERM)
+        _done, late = await asyncio.wait(keepers, timeout=self.settings.drain_timeout_s + KILL_AFTER_S)
+        if late:
+            for name in names:
+                with contextlib.suppress(ProcessLookupError):
+                    self._children[name].kill()
+            await asyncio.wait(late)
+
+    async def _maintain(self) -> None:
+        """Partitions ahead and retention, now and every hour."""
+        at = self.settings
+        while True:
+            try:
+                await asyncio.to_thread(
+                    maintain,
+                    self.url,
+                    fixes_days_max=at.fixes_days_max,
+                    quarantine_days_max=at.quarantine_days_max,
+                    quarantine_rows_max=at.quarantine_rows_max,
+                )
+            except Exception as error:  # noqa: BLE001 - the database may be away; the next hour tries again
+                log.warning("maintenance failed; it is tried again within the hour", why=str(error).strip())
+            await asyncio.sleep(MAINTAIN_EVERY_S)
+
+
+def serve(settings: Settings) -> int:
+    """Run the whole tree; returns the exit code."""
+    _require_free(settings.tcp_listen, "tcp_listen")
+    _require_free(settings.http_listen, "http_listen")
+    _raise_file_limit(settings)
+    with tempfile.TemporaryDirectory(prefix="dubhe-metrics-") as folder:
+        os.environ[metrics.FOLDER] = folder
+        with database(settings) as url:
+            return asyncio.run(Supervisor(settings, url).run())
+
+
+def _require_free(listen: str, setting: str) -> None:
+    """Workers share their port, so a second Dubhe would share it too: refuse before anything starts."""
+    host, port = host_port(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            msg = f"setting {setting} is {listen}: {error.strerror}; stop what listens there or choose another port"
+            raise CannotStart(msg) from error
+
+
+def _raise_file_limit(settings: Settings) -> None:
+    """A connection is a file: ask for what the system grants, and say so when that is less than the setting."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < settings.links_max + 100:
+        log.warning("fewer connections than links_max", links_max=settings.links_max, open_files_max=hard, cure="raise ulimit -n")

@@ -1,0 +1,231 @@
+"""The control plane: registration, authentication, clock, log-out.
+
+Row by row, because these are few; what they ask of the registry is asked once per batch.
+
+Admission in one place: `strict` believes a terminal after 0x0102 was right; `lenient` also creates unknown ones and takes their
+reports at once, but a terminal that was given a code must still show that code when it authenticates.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import structlog
+
+from ingest.links import NOBODY, LinkTable, SessionTable
+from protocols.errors import ProtocolError
+from protocols.jt808 import messages
+from protocols.jt808.frames import FrameBatch
+from storage.registry import Registration, Registry, Terminal
+from tracks.fix import ABSENT
+from tracks.spans import Index
+from tracks.terminal import name_of
+from tracks.verdict import Verdict
+
+log: Final = structlog.get_logger("dubhe.session")
+
+CONTROL: Final = (0x0003, 0x0004, 0x0100, 0x0102)
+"""Ids that the conversation answers: log out, ask server time, register, authenticate."""
+LOCKED_NAMES_MAX: Final = 100_000
+"""Wrong-code counters kept; past it the oldest are forgotten. About 20 MB."""
+
+
+@dataclass(slots=True)
+class Lockout:
+    """Wrong authentication codes by (terminal, address): too many, and even the right one is refused for a while.
+
+    The address is part of the key, so that a stranger cannot lock a bus out of its own server.
+    """
+
+    failures_max: int
+    lockout_us: int
+    _wrong: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+
+    def locked(self, name: str, host: str, now_us: int) -> bool:
+        """Whether `name` is refused from `host` now."""
+        count, last_us = self._wrong.get((name, host), (0, 0))
+        if count and now_us - last_us >= self.lockout_us:
+            del self._wrong[name, host]
+            return False
+        return count >= self.failures_max
+
+    def wrong(self, name: str, host: str, now_us: int) -> int:
+        """Count a wrong code; returns how many there have been."""
+        count = self._wrong.pop((name, host), (0, 0))[0] + 1
+        self._wrong[name, host] = count, now_us
+        while len(self._wrong) > LOCKED_NAMES_MAX:
+            del self._wrong[next(iter(self._wrong))]
+        return count
+
+    def right(self, name: str, host: str) -> None:
+        """The code was right: forget what went wrong before."""
+        self._wrong.pop((name, host), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What the control plane decided: verdicts that differ from the table's, and answers that are not 0x8001."""
+
+    verdict: dict[int, Verdict]
+    answer: dict[int, bytes]
+    opened: bool
+    """Sessions were opened: who is who must be looked up again."""
+    leaving: list[int]
+    """Sessions that logged out: they end once their answer is sent."""
+
+
+@dataclass(slots=True)
+class Conversation:
+    """Holds the conversation with terminals that are not, or want to be, logged in."""
+
+    registry: Registry
+    links: LinkTable
+    sessions: SessionTable
+    worker: str
+    lenient: bool
+    terminals_per_link_max: int
+    lockout: Lockout
+
+    async def hold(self, frames: FrameBatch, link: Index, session: Index, control: Index, now_us: int) -> Spoken:
+        """Answer the `control` rows in order, and open the sessions they, or lenient admission, ask for.
+
+        Raises StoreUnavailable when the registry cannot be asked; then nothing was answered and the batch is tried again.
+        """
+        strangers = np.flatnonzero((session == NOBODY) & (link != NOBODY) & (frames.reject == 0)) if self.lenient else control[:0]
+        if not len(control) and not len(strangers):
+            return Spoken({}, {}, opened=False, leaving=[])
+        asked = np.union1d(control, strangers)
+        names = {int(row): name_of(int(frames.phone_high[row]), int(frames.phone_low[row])) for row in asked}
+        known = await self.registry.find(sorted(set(names.values())))
+        if self.lenient and (unknown := sorted({names[int(row)] for row in strangers} - known.keys())):
+            known |= await self.registry.admit(unknown)
+        turn = _Turn(frames, link, names, dict(known), now_us)
+        for row in control.tolist():
+            await self._answer(turn, row)
+        for row in strangers.tolist():
+            if row not in turn.verdict:
+                turn.login.setdefault((int(link[row]), names[row]), row)
+        await self._open(turn)
+        return Spoken(turn.verdict, turn.answer, opened=bool(turn.login), leaving=turn.leaving)
+
+    async def _answer(self, turn: _Turn, row: int) -> None:
+        frames = turn.frames
+        message_id, edition = int(frames.message_id[row]), int(frames.edition[row])
+        try:
+            body = messages.parse(message_id, edition, frames.body.bytes_at(row))
+        except ProtocolError:
+            turn.verdict[row] = Verdict.REJECTED
+            return
+        match message_id:
+            case 0x0003:
+                self._log_out(turn, row)
+            case 0x0004:
+                fields = {"time": datetime.fromtimestamp(turn.now_us / 1e6, UTC)}
+                turn.answer[row] = self._wire(turn, row, 0x8004, fields)
+            case 0x0100:
+                await self._register(turn, row, body)
+            case 0x0102:
+                self._authenticate(turn, row, body)
+
+    async def _register(self, turn: _Turn, row: int, body: Mapping[str, Any]) -> None:
+        name = turn.names[row]
+        wanted = Registration(
+            province=body["province"],
+            city=body["city"],
+            maker=body["maker"],
+            model=body["model"],
+            serial_number=body["terminal_id"],
+            plate_colour=body["plate_colour"],
+            plate=body["plate"],
+            edition=body["edition"],
+        )
+        result, code = await self.registry.register(name, wanted, lenient=self.lenient)
+        log.info("registered" if result == 0 else "registration refused", terminal=name, result=result, plate=wanted.plate)
+        fields = {"serial": int(turn.frames.serial[row]), "result": result, "auth_code": code}
+        turn.answer[row] = self._wire(turn, row, 0x8100, fields)
+        if result == 0:
+            turn.known.update(await self.registry.find([name]))
+
+    def _authenticate(self, turn: _Turn, row: int, body: Mapping[str, Any]) -> None:
+        name, slot = turn.names[row], int(turn.link[row])
+        at = self.links.links[slot] if slot != NOBODY else None
+        if at is None:
+            return
+        terminal = turn.known.get(name)
+        if self.lockout.locked(name, at.host, turn.now_us):
+            turn.verdict[row] = Verdict.FAILED
+        elif terminal is not None and (
+            hmac.compare_digest(terminal.auth_code.encode(), body["auth_code"].encode()) or (self.lenient and not terminal.auth_code)
+        ):
+            self.lockout.right(name, at.host)
+            turn.login.setdefault((slot, name), row)
+        else:
+            turn.verdict[row] = Verdict.FAILED
+            count = self.lockout.wrong(name, at.host, turn.now_us)
+            log.warning("authentication refused", terminal=name, peer=at.peer, known=terminal is not None, wrong_codes=count)
+
+    def _log_out(self, turn: _Turn, row: int) -> None:
+        """Only who is logged in can log out. The answer goes out before the link closes: a terminal that waits for it hangs (quirk C10)."""
+        terminal = turn.known.get(turn.names[row])
+        if terminal is None or not self._is_here(terminal.id, int(turn.link[row])):
+            turn.verdict[row] = Verdict.FAILED
+        else:
+            turn.leaving.append(self.sessions.of_terminal[terminal.id])
+
+    async def _open(self, turn: _Turn) -> None:
+        """Log in everybody who may, with one question to the registry; the newest login of a terminal wins, here and elsewhere."""
+        opening: list[tuple[int, Terminal, int]] = []
+        for (slot, name), row in list(turn.login.items()):
+            terminal = turn.known.get(name)
+            room = self.terminals_per_link_max - int(self.links.session_count[slot]) if slot != NOBODY else 0
+            here = terminal is not None and self._is_here(terminal.id, slot)
+            if terminal is None or (not here and room <= sum(each[0] == slot for each in opening)):
+                turn.verdict[row] = Verdict.FAILED
+                del turn.login[slot, name]
+                if terminal is not None:
+                    log.warning("login refused", terminal=name, reason="terminals_per_link_max")
+            elif not here:
+                opening.append((slot, terminal, row))
+        if not opening:
+            return
+        peers = [link.peer if (link := self.links.links[slot]) else "" for slot, _, _ in opening]
+        logins = await self.registry.login([terminal.id for _, terminal, _ in opening], self.worker, peers)
+        for slot, terminal, row in opening:
+            if self.links.links[slot] is None:
+                continue
+            key = int(turn.frames.phone_high[row]), int(turn.frames.phone_low[row])
+            vehicle = ABSENT if terminal.vehicle_id is None else terminal.vehicle_id
+            if (left := self.sessions.open(slot, key, terminal.id, vehicle, logins[terminal.id])) is not None:
+                left.close("newer login")
+
+    def _is_here(self, terminal_id: int, slot: int) -> bool:
+        session = self.sessions.of_terminal.get(terminal_id, NOBODY)
+        return session != NOBODY and int(self.sessions.link[session]) == slot
+
+    def _wire(self, turn: _Turn, row: int, message_id: int, fields: Mapping[str, Any]) -> bytes:
+        """A frame down in the terminal's own header layout."""
+        frames = turn.frames
+        edition = int(frames.edition[row])
+        body = messages.build(message_id, edition, fields)
+        return messages.encode(message_id, turn.names[row], 0, body, edition)
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One batch's conversation while it is held."""
+
+    frames: FrameBatch
+    link: Index
+    names: dict[int, str]
+    known: dict[str, Terminal]
+    now_us: int
+    verdict: dict[int, Verdict] = field(default_factory=dict)
+    answer: dict[int, bytes] = field(default_factory=dict)
+    login: dict[tuple[int, str], int] = field(default_factory=dict)
+    """(link slot, terminal) → row of the frame that asks for a session."""
+    leaving: list[int] = field(default_factory=list)

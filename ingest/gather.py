@@ -1,0 +1,115 @@
+"""`Gather`: what arrived and is not settled yet. Terminals put packets in; the pipeline takes them out at its own pace.
+
+Everything that arrives while a batch is being committed becomes the next batch, so batches grow with the load by themselves.
+A small batch waits up to `age_ms_max` for company: fewer, fuller transactions cost less than a few milliseconds matter.
+Beyond `backlog_bytes_max` every link that still sends is paused, and read again once half of the backlog is settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ingest.links import Link
+from tracks.spans import Index
+
+FEW: Final = 256
+"""Packets that are company enough. Below it the fixed cost of a batch (about 1 ms with its commit) outweighs its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The packets of one batch, each ending in a flag: one buffer, with where each stops, who sent it and when."""
+
+    packets: list[bytes]
+    ticket: Index
+    received_us: Index
+
+    def __len__(self) -> int:
+        return len(self.packets)
+
+    def sizes(self) -> Index:
+        """Bytes of each packet."""
+        return np.fromiter(map(len, self.packets), np.int64, len(self.packets))
+
+    def halves(self) -> tuple[Gathered, Gathered]:
+        """The same packets as two batches."""
+        middle = len(self) // 2
+        return (
+            Gathered(self.packets[:middle], self.ticket[:middle], self.received_us[:middle]),
+            Gathered(self.packets[middle:], self.ticket[middle:], self.received_us[middle:]),
+        )
+
+
+class Gather:
+    """Packets waiting to be settled, in order of arrival."""
+
+    def __init__(self, *, rows_max: int, age_ms_max: int, backlog_bytes_max: int) -> None:
+        self.rows_max = rows_max
+        self.age_s_max = age_ms_max / 1_000
+        self.backlog_bytes_max = backlog_bytes_max
+        self.packets: list[bytes] = []
+        self.tickets: list[int] = []
+        self.received_us: list[int] = []
+        self.backlog_bytes = 0
+        """Bytes taken in and not yet settled, those of the batch in the pipeline included."""
+        self.paused: set[Link] = set()
+        self.holds: set[str] = set()
+        """Why reading stays paused whatever the backlog: the database is away, or we are draining."""
+        self.empty = asyncio.Event()
+        """Set whenever the last of the backlog has been settled."""
+        self._some = asyncio.Event()
+
+    def add(self, packet: bytes, ticket: int, now_us: int, link: Link) -> None:
+        """Take one packet in; pauses `link` when there is more than enough."""
+        self.packets.append(packet)
+        self.tickets.append(ticket)
+        self.received_us.append(now_us)
+        self.backlog_bytes += len(packet)
+        if len(self.packets) == 1:
+            self._some.set()
+        if self.holds or self.backlog_bytes > self.backlog_bytes_max:
+            self.paused.add(link)
+            link.pause()
+
+    async def take(self) -> Gathered:
+        """Wait for packets, and a little for company, then hand over a batch of at most `rows_max` packets."""
+        await self._some.wait()
+        if self.age_s_max and len(self.packets) < FEW:
+            await asyncio.sleep(self.age_s_max)
+        count = min(len(self.packets), self.rows_max)
+        batch = Gathered(self.packets[:count], np.array(self.tickets[:count]), np.array(self.received_us[:count]))
+        del self.packets[:count], self.tickets[:count], self.received_us[:count]
+        if not self.packets:
+            self._some.clear()
+        return batch
+
+    def settled(self, batch: Gathered) -> None:
+        """A batch has left the pipeline; reads go on when there is room again."""
+        self.backlog_bytes -= int(batch.sizes().sum())
+        if not self.backlog_bytes:
+            self.empty.set()
+        if self.paused and self.backlog_bytes <= self.backlog_bytes_max // 2:
+            self._read_again()
+
+    def hold(self, reason: str) -> None:
+        """Read nothing that is not read yet, until `release` of the same reason."""
+        self.holds.add(reason)
+
+    def release(self, reason: str) -> None:
+        """End a hold; reading goes on when no other stands."""
+        self.holds.discard(reason)
+        self._read_again()
+
+    def _read_again(self) -> None:
+        if self.holds:
+            return
+        paused, self.paused = self.paused, set()
+        for link in paused:
+            link.resume()
+
+    def __len__(self) -> int:
+        return len(self.packets)

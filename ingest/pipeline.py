@@ -1,0 +1,249 @@
+"""The life of a batch, from packets to answers, on one page: `Pipeline.settle`.
+
+Nothing is answered before its transaction has committed.
+While the database is away nothing is read and nothing is answered, and the same batch is tried again until it is kept;
+a repeat of what was kept after all is found by the store and answered like the first.
+An exception that is our own fault costs one packet, not the batch: the batch is halved until the packet stands alone in quarantine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from ingest import receipts
+from ingest.conversation import CONTROL, Conversation, Spoken
+from ingest.gather import Gather, Gathered
+from ingest.links import NOBODY, LinkTable, SessionTable
+from protocols.jt808.fixes import LOCATED, fixes
+from protocols.jt808.frames import FrameBatch, split
+from storage.writer import CommitReport, StoreUnavailable, TrackWriter
+from tracks.fix import ABSENT, SOURCES, FixBatch
+from tracks.reject import RejectBatch
+from tracks.spans import Index, Spans, as_bytes
+from tracks.verdict import Reject, Verdict
+
+log: Final = structlog.get_logger("dubhe.pipeline")
+
+RETRY_PAUSE_S_MIN: Final = 0.1
+RETRY_PAUSE_S_MAX: Final = 5.0
+"""Pauses between two tries while the database is away, doubling. Unmeasured; short enough that nobody waits for the gateway."""
+
+DATABASE_AWAY: Final = "database away"
+"""The gather's hold while nothing can be committed."""
+
+VERDICT_OF_ID: Final = np.full(0x10000, Verdict.UNSUPPORTED, np.uint8)
+"""What a good frame of a believed terminal gets, by message id, unless its content says otherwise."""
+VERDICT_OF_ID[[*LOCATED, *CONTROL, 0x0002]] = Verdict.COMMITTED
+VERDICT_OF_ID[0x0001] = Verdict.SILENT  # an answer takes no answer
+
+IS_LOCATED: Final = np.zeros(0x10000, np.bool_)
+IS_LOCATED[list(LOCATED)] = True
+IS_CONTROL: Final = np.zeros(0x10000, np.bool_)
+IS_CONTROL[list(CONTROL)] = True
+
+NO_SERIAL: Final = (Reject.CHECKSUM, Reject.TRUNCATED, Reject.BAD_ESCAPE, Reject.OVERSIZE)
+"""Faults after which a frame's own header cannot be trusted: no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What became of a batch; the metrics are made of these."""
+
+    packets: int
+    frames: int
+    answered: int
+    stored: int
+    duplicates: int
+    rejects: NDArray[np.int64]
+    """Count by `Reject`."""
+    receipt_age_s: NDArray[np.float64]
+    """Seconds from the packet's arrival to its answer, per answered frame."""
+    seconds: dict[str, float]
+    """Time by stage: split, converse, decode, commit, answer."""
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """Takes batches from the gather and settles them one after the other, for ever."""
+
+    gather: Gather
+    links: LinkTable
+    sessions: SessionTable
+    conversation: Conversation
+    writer: TrackWriter
+    report: Callable[[BatchReport], None]
+
+    async def run(self) -> None:
+        """Settle until cancelled; `Worker.drain` cancels once the backlog is empty."""
+        while True:
+            gathered = await self.gather.take()
+            self.links.hear(gathered.ticket, gathered.sizes(), gathered.received_us)
+            try:
+                await self.settle_whatever_it_holds(gathered)
+            finally:
+                self.gather.settled(gathered)
+
+    async def settle_whatever_it_holds(self, gathered: Gathered) -> None:
+        """Settle; keep trying while the database is away; corner a packet that breaks us."""
+        pause_s = RETRY_PAUSE_S_MIN
+        while True:
+            try:
+                self.report(await self.settle(gathered))
+            except StoreUnavailable as error:
+                if DATABASE_AWAY not in self.gather.holds:
+                    log.error("database away: reading paused, nothing is answered until it is back", why=str(error))
+                self.gather.hold(DATABASE_AWAY)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_PAUSE_S_MAX)
+                continue
+            except Exception:
+                if len(gathered) > 1:
+                    for half in gathered.halves():
+                        await self.settle_whatever_it_holds(half)
+                    return
+                log.exception("a packet broke the pipeline; it is in quarantine", packet=gathered.packets[0].hex())
+                await self.writer.commit(FixBatch.empty(), _cornered(gathered))
+            if DATABASE_AWAY in self.gather.holds:
+                self.gather.release(DATABASE_AWAY)
+                log.info("database back: reading again")
+            return
+
+    async def settle(self, gathered: Gathered) -> BatchReport:
+        """One batch: split, converse, decode, commit, answer."""
+        watch = _Stopwatch()
+        frames = split(as_bytes(b"".join(gathered.packets)), np.cumsum(gathered.sizes()))
+        link = self.links.slots(gathered.ticket)[frames.chunk]
+        received_us = gathered.received_us[frames.chunk]
+        session = self.sessions.find(link, frames.phone_high, frames.phone_low)
+        good = frames.reject == Reject.NONE
+        watch.lap("split")
+
+        control = np.flatnonzero(good & IS_CONTROL[frames.message_id])
+        spoken = await self.conversation.hold(frames, link, session, control, int(gathered.received_us[-1]))
+        if spoken.opened:
+            session = self.sessions.find(link, frames.phone_high, frames.phone_low)
+        watch.lap("converse")
+
+        verdict, reason = _judge(frames, session, spoken)
+        located = np.flatnonzero(IS_LOCATED[frames.message_id] & (verdict == Verdict.COMMITTED))
+        found, broken = fixes(frames, located, received_us)
+        found = replace(found, terminal_id=self._terminal(session[found.frame]), vehicle_id=self._vehicle(session[found.frame]))
+        refused = _refused(frames, reason, received_us)
+        rejects = RejectBatch.concat([refused, broken]) if len(broken) else refused
+        rejects = replace(rejects, terminal_id=self._terminal(session[rejects.frame]))
+        watch.lap("decode")
+
+        committed = await self.writer.commit(found, rejects)
+        watch.lap("commit")
+
+        _weigh(verdict, frames, found, broken, committed)
+        link = self.links.slots(gathered.ticket)[frames.chunk]  # some have closed while we waited
+        rows = receipts.send(
+            frames, link=link, session=session, verdict=verdict, spoken=spoken.answer, links=self.links, sessions=self.sessions
+        )
+        self._see_off(spoken)
+        watch.lap("answer")
+        return BatchReport(
+            packets=len(gathered),
+            frames=len(frames),
+            answered=len(rows),
+            stored=committed.stored,
+            duplicates=committed.duplicates,
+            rejects=np.bincount(rejects.reason, minlength=len(Reject)),
+            receipt_age_s=time.time() - received_us[rows] / 1e6,
+            seconds=watch.laps,
+        )
+
+    def _terminal(self, session: Index) -> Index:
+        """The terminal of each session slot; ABSENT where there is none."""
+        return _at(self.sessions.terminal_id, session)
+
+    def _vehicle(self, session: Index) -> Index:
+        return _at(self.sessions.vehicle_id, session)
+
+    def _see_off(self, spoken: Spoken) -> None:
+        for slot in spoken.leaving:
+            if self.sessions.link[slot] != NOBODY and (link := self.sessions.end(slot)) is not None:
+                link.close("log out")
+
+
+def _at(column: Index, slot: Index) -> Index:
+    return np.where(slot != NOBODY, column[slot], ABSENT) if len(column) else np.full(len(slot), ABSENT, np.int64)
+
+
+def _judge(frames: FrameBatch, session: Index, spoken: Spoken) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Verdict and reason of each frame, before its content is looked at and stored."""
+    verdict = VERDICT_OF_ID[frames.message_id]
+    reason = frames.reject.copy()
+    stranger = (reason == Reject.NONE) & (session == NOBODY) & ~IS_CONTROL[frames.message_id]
+    verdict[stranger] = Verdict.FAILED  # result 1 makes a terminal log in (quirk C6)
+    reason[stranger] = Reject.NOT_AUTHENTICATED
+    verdict[(frames.total > 1) & (reason == Reject.NONE)] = Verdict.UNSUPPORTED
+    unsupported = (verdict == Verdict.UNSUPPORTED) & (reason == Reject.NONE)
+    reason[unsupported] = Reject.UNSUPPORTED
+    verdict[frames.reject != Reject.NONE] = Verdict.REJECTED
+    verdict[np.isin(frames.reject, NO_SERIAL)] = Verdict.SILENT
+    for row, better in spoken.verdict.items():
+        verdict[row] = better
+    return verdict, reason
+
+
+def _refused(frames: FrameBatch, reason: NDArray[np.uint8], received_us: Index) -> RejectBatch:
+    """The frames that are not kept as fixes, whole, for the quarantine."""
+    rows = np.flatnonzero(reason != Reject.NONE)
+    return RejectBatch(
+        frame=rows.astype(np.int32),
+        received_us=received_us[rows],
+        terminal_id=np.full(len(rows), ABSENT, np.int64),
+        message_id=frames.message_id[rows].astype(np.int32),
+        reason=reason[rows],
+        source=np.full(len(rows), SOURCES.index("jt808"), np.uint8),
+        raw=frames.raw.take(rows),
+    )
+
+
+def _weigh(verdict: NDArray[np.uint8], frames: FrameBatch, found: FixBatch, broken: RejectBatch, committed: CommitReport) -> None:
+    """A frame is as good as its worst fix; one of which nothing could be read is refused.
+
+    A report inside a 0x0704 that was put in quarantine counts as kept, else one bad fix would be sent again for ever.
+    """
+    np.maximum.at(verdict, found.frame, committed.verdict)
+    if len(broken):
+        kept = np.zeros(len(frames), np.bool_)
+        kept[found.frame] = True
+        verdict[broken.frame[~kept[broken.frame]]] = Verdict.REJECTED
+
+
+def _cornered(gathered: Gathered) -> RejectBatch:
+    """The one packet that breaks us, as a quarantine row."""
+    none = np.full(1, ABSENT, np.int64)
+    return RejectBatch(
+        frame=np.zeros(1, np.int32),
+        received_us=gathered.received_us,
+        terminal_id=none,
+        message_id=none.astype(np.int32),
+        reason=np.full(1, Reject.UNSTORABLE, np.uint8),
+        source=np.full(1, SOURCES.index("jt808"), np.uint8),
+        raw=Spans.of(gathered.packets),
+    )
+
+
+class _Stopwatch:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.laps[stage] = now - self._last
+        self._last = now

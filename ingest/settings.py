@@ -1,0 +1,184 @@
+"""Every setting of Dubhe, once: name, default, bounds, meaning; read from a TOML file, then `DUBHE_…`, then flags.
+
+A wrong setting stops the start with its name, the value and what is allowed.
+Other rooms receive values, never this object. The table in docs/settings.md is printed from here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+ENVIRONMENT_PREFIX: Final = "DUBHE_"
+NOT_SETTINGS: Final = frozenset({"DUBHE_CONFIG", "DUBHE_REQUIRE_SERVICES", "DUBHE_TEST_TIMESCALE_URL"})
+"""Words with the prefix that are read elsewhere: the file's own name, and the tests' two."""
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used: the message names it, its value and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the docs say of a setting, and what values it takes."""
+
+    meaning: str
+    kind: str = "text"
+    low: float = 0
+    high: float = 0
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """What a person may write there."""
+        match self.kind:
+            case "number":
+                return f"a whole number from {self.low:,.0f} to {self.high:,.0f}"
+            case "choice":
+                return "one of " + ", ".join(self.choices)
+            case "listen":
+                return "HOST:PORT, such as 0.0.0.0:6808 or [::]:6808"
+            case "listen_or_off":
+                return "HOST:PORT, or nothing for off"
+            case "database":
+                return "postgresql://USER:PASSWORD@HOST:PORT/NAME, or nothing for the embedded database"
+            case _:
+                return "text"
+
+
+def _text(default: str, meaning: str, kind: str = "text", choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as dataclasses.field
+    return field(default=default, metadata={"about": About(meaning, kind, choices=choices)})
+
+
+def _number(default: int, low: int, high: int, meaning: str) -> Any:  # noqa: ANN401 - as dataclasses.field
+    return field(default=default, metadata={"about": About(meaning, "number", low, high)})
+
+
+def _data_dir() -> str:
+    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return str(Path(home) / "dubhe")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one Dubhe. Times end in their unit, bounds in `_max`."""
+
+    database_url: str = _text("", "PostgreSQL with or without TimescaleDB; empty: an embedded one in data_dir", "database")
+    data_dir: str = field(default_factory=_data_dir, metadata={"about": About("where the embedded database and run-time files live")})
+    tcp_listen: str = _text("0.0.0.0:6808", "where JT/T 808 terminals connect", "listen")
+    udp_listen: str = _text("", "where JT/T 808 terminals send datagrams; off unless given", "listen_or_off")
+    http_listen: str = _text("127.0.0.1:8808", "health, readiness and metrics", "listen")
+    admission: str = _text(
+        "strict",
+        "strict: only registered and authenticated terminals; lenient: unknown ones are created as unvetted and may report at once",
+        "choice",
+        ("strict", "lenient"),
+    )
+    workers: int = _number(1, 1, 64, "gateway processes sharing the port")
+    terminals_per_link_max: int = _number(1, 1, 100_000, "terminals behind one connection; more than one only for forwarders")
+    links_max: int = _number(60_000, 1, 1_000_000, "connections per worker")
+    links_per_address_max: int = _number(30_000, 1, 1_000_000, "connections per worker from one address (a carrier's NAT is one)")
+    connects_per_second_max: int = _number(5_000, 1, 1_000_000, "new connections per second and worker; more are closed at once")
+    link_bytes_per_second_max: int = _number(1_048_576, 1_024, 1 << 30, "a connection that sends more is not read for a while")
+    idle_timeout_s: int = _number(300, 5, 86_400, "a connection that says nothing for so long is closed")
+    login_failures_max: int = _number(5, 1, 1_000, "wrong authentication codes from one address before the lock-out")
+    lockout_s: int = _number(300, 1, 86_400, "how long a terminal is refused from that address after too many wrong codes")
+    frame_bytes_max: int = _number(4_096, 64, 65_536, "the longest frame before escaping; a longer one closes the connection")
+    batch_rows_max: int = _number(8_192, 1, 1_000_000, "packets settled in one transaction")
+    batch_age_ms_max: int = _number(5, 0, 1_000, "how long a small batch may wait for company")
+    backlog_bytes_max: int = _number(16_777_216, 65_536, 1 << 32, "bytes received and not yet settled, per worker; then reading pauses")
+    drain_timeout_s: int = _number(30, 1, 3_600, "how long a stop may take to settle what was received")
+    fixes_days_max: int = _number(400, 1, 36_500, "days of history kept")
+    quarantine_days_max: int = _number(90, 1, 36_500, "days that refused bytes are kept")
+    quarantine_rows_max: int = _number(1_000_000, 1_000, 1_000_000_000, "refused frames kept; the oldest go first")
+    log_level: str = _text("info", "what is logged", "choice", ("debug", "info", "warning", "error"))
+    log_format: str = _text(
+        "auto", "json for machines, console for eyes, auto: by whether a person watches", "choice", ("auto", "json", "console")
+    )
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, _checked(each.name, getattr(self, each.name), each.metadata["about"]))
+
+    @classmethod
+    def about(cls) -> dict[str, tuple[About, Any]]:
+        """Name → (what it is, default) of every setting, in order."""
+        plain = cls()
+        return {each.name: (each.metadata["about"], getattr(plain, each.name)) for each in fields(cls)}
+
+    @classmethod
+    def load(cls, config: Path | None = None, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Self:
+        """Settings of the file, overridden by the environment, overridden by flags (those that are None do not count)."""
+        environ = os.environ if environ is None else environ
+        chosen: dict[str, Any] = dict(_from_file(config)) if config else {}
+        for word, value in environ.items():
+            if word.startswith(ENVIRONMENT_PREFIX) and word not in NOT_SETTINGS:
+                chosen[word.removeprefix(ENVIRONMENT_PREFIX).lower()] = value
+        chosen.update({name: value for name, value in (flags or {}).items() if value is not None})
+        known = {each.name for each in fields(cls)}
+        if unknown := sorted(set(chosen) - known):
+            msg = f"unknown setting {unknown[0]!r}; known are: {', '.join(sorted(known))}"
+            raise SettingError(msg)
+        return cls(**chosen)
+
+    def to_json(self) -> str:
+        """One line that `from_json` reads; how the supervisor tells its children."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """The settings that `to_json` printed."""
+        return cls(**json.loads(line))
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        msg = f"cannot read the settings file {path}: {error.strerror}"
+        raise SettingError(msg) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"the settings file {path} is not TOML: {error}"
+        raise SettingError(msg) from error
+
+
+def _checked(name: str, value: Any, about: About) -> Any:  # noqa: ANN401 - settings come as whatever TOML and the environment hold
+    def wrong() -> SettingError:
+        msg = f"setting {name} (environment {ENVIRONMENT_PREFIX}{name.upper()}) is {value!r}; allowed is {about.allowed}"
+        return SettingError(msg)
+
+    match about.kind:
+        case "number":
+            try:
+                number = int(str(value).replace("_", ""))
+            except ValueError:
+                raise wrong() from None
+            if not about.low <= number <= about.high:
+                raise wrong()
+            return number
+        case "choice" if value not in about.choices:
+            raise wrong()
+        case "listen" | "listen_or_off":
+            if value or about.kind == "listen":
+                try:
+                    host_port(str(value))
+                except ValueError:
+                    raise wrong() from None
+        case "database" if value and urlsplit(str(value)).scheme not in {"postgresql", "postgres"}:
+            raise wrong()
+    return str(value)
+
+
+def host_port(listen: str) -> tuple[str, int]:
+    """`HOST:PORT` or `[HOST]:PORT` in its parts; raises ValueError."""
+    host, colon, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isdecimal() or int(port) > 65_535:  # noqa: PLR2004 - the largest port
+        raise ValueError(listen)
+    return host, int(port)

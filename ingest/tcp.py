@@ -1,0 +1,236 @@
+"""Sockets in, packets out: `TcpLink` for a connection, `UdpDoor` for peers that send datagrams.
+
+Nothing here knows what a frame means. A packet handed on is whole: it ends in a flag, whatever TCP did to it on the way.
+Hot: one call of `data_received` per packet and one of `write` per batch and link; what stays of a gateway's cost is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from ingest.gather import Gather
+from ingest.links import LinkTable
+from protocols.errors import ProtocolError
+from protocols.jt808.framing import FLAG, Deframer
+
+log: Final = structlog.get_logger("dubhe.link")
+
+
+def now_us() -> int:
+    """The wall clock in microseconds since 1970 UTC."""
+    return time.time_ns() // 1_000
+
+
+@dataclass(slots=True)
+class Porter:
+    """Who may come in: caps on connections in all, per address and per second. One for all doors of a worker."""
+
+    links: LinkTable
+    gather: Gather
+    frame_bytes_max: int
+    links_per_address_max: int
+    connects_per_second_max: int
+    on_close: Callable[[int], None]
+    refused: dict[str, int] = field(default_factory=dict)
+    """How many were turned away, by reason; metrics read and clear it."""
+    closed: dict[str, int] = field(default_factory=dict)
+    """How many connections ended, by reason; metrics read and clear it."""
+    closing: set[TcpLink] = field(default_factory=set)
+    """Closed by us and still sending their last answers."""
+    none_closing: asyncio.Event = field(default_factory=asyncio.Event)
+    _second: int = 0
+    _in_second: int = 0
+
+    def objection(self, host: str) -> str | None:
+        """Why `host` may not connect now, or None."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._in_second = second, 0
+        self._in_second += 1
+        if len(self.links) >= self.links.links_max:
+            return "links_max"
+        if self.links.by_address[host] >= self.links_per_address_max:
+            return "links_per_address_max"
+        if self._in_second > self.connects_per_second_max:
+            return "connects_per_second_max"
+        return None
+
+    def gone(self, link: TcpLink) -> None:
+        """A connection has ended for good."""
+        self.closing.discard(link)
+        if not self.closing:
+            self.none_closing.set()
+
+    def turn_away(self, reason: str, peer: str) -> None:
+        """Count a refusal; log the first of each kind between two looks at the metrics, so that a flood does not flood the log."""
+        if reason not in self.refused:
+            log.warning("connection refused", peer=peer, reason=reason)
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+
+class TcpLink(asyncio.Protocol):
+    """One terminal's (or forwarder's) connection."""
+
+    __slots__ = ("_deframer", "_fd", "_gather", "_porter", "_ticket", "_transport", "host", "peer")
+
+    def __init__(self, porter: Porter) -> None:
+        self._porter = porter
+        self._gather = porter.gather
+        self._deframer = Deframer(porter.frame_bytes_max)
+        self._transport: Any = None
+        self._ticket = -1
+        self._fd = -1
+        self.host = self.peer = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let it in, or close it at once when a cap says so."""
+        self._transport = transport
+        name = transport.get_extra_info("peername") or ("?", 0)
+        self.host = str(name[0])
+        self.peer = f"{name[0]}:{name[1]}"
+        if reason := self._porter.objection(self.host):
+            self._porter.turn_away(reason, self.peer)
+            self._transport.abort()
+            return
+        self._fd = transport.get_extra_info("socket").fileno()
+        self._ticket = self._porter.links.open(self, now_us())
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what is whole and keep the rest."""
+        if self._ticket < 0:
+            return
+        if self._deframer.tail or data[-1] != FLAG:
+            try:
+                data = self._deframer.feed(data)
+            except ProtocolError as error:
+                log.warning("connection closed", peer=self.peer, reason="oversize", why=str(error))
+                self.close("oversize")
+                return
+            if not data:
+                return
+        self._gather.add(data, self._ticket, now_us(), self)
+
+    def write(self, data: bytes) -> None:
+        """Send now when the socket takes it, otherwise through the transport's buffer."""
+        if self._ticket < 0:
+            return
+        if not self._transport.get_write_buffer_size():
+            try:
+                sent = os.write(self._fd, data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                return  # the transport hears of it on its own and calls connection_lost
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self._transport.write(data)
+
+    def pause_writing(self) -> None:
+        """A peer that does not read its answers is not read either."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self._transport.resume_reading()
+
+    def pause(self) -> None:
+        """Read no more until `resume`."""
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._ticket >= 0:
+            self._transport.resume_reading()
+
+    def close(self, reason: str) -> None:
+        """End the connection after what was written; its slot is free at once."""
+        if self._ticket >= 0:
+            self._leave(reason)
+            self._porter.closing.add(self)
+            self._porter.none_closing.clear()
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer, the network, or `close` ended it; the loop says so before it frees the descriptor that `write` uses."""
+        self._porter.gone(self)
+        if self._ticket >= 0:
+            self._leave("peer" if exc is None else "network")
+
+    def _leave(self, reason: str) -> None:
+        self._porter.closed[reason] = self._porter.closed.get(reason, 0) + 1
+        self._gather.paused.discard(self)
+        ticket, self._ticket = self._ticket, -1
+        self._porter.on_close(ticket)
+
+
+class UdpLink:
+    """One address that sends datagrams; it is a link like any other and ends by its idle timeout."""
+
+    __slots__ = ("_door", "address", "host", "peer", "ticket")
+
+    def __init__(self, door: UdpDoor, address: tuple[Any, ...]) -> None:
+        self._door = door
+        self.address = address
+        self.host = str(address[0])
+        self.peer = f"{address[0]}:{address[1]}"
+        self.ticket = -1
+
+    def write(self, data: bytes) -> None:
+        """Answer the address."""
+        if self.ticket >= 0:
+            self._door.transport.sendto(data, self.address)
+
+    def pause(self) -> None:
+        """Datagrams cannot be held back: the door drops them, unanswered, while there is too much to do; the terminal sends again."""
+
+    resume = pause
+
+    def close(self, reason: str) -> None:
+        """Forget the address."""
+        if self.ticket >= 0:
+            self._door.forget(self, reason)
+
+
+class UdpDoor(asyncio.DatagramProtocol):
+    """JT/T 808 over UDP: a datagram carries whole frames."""
+
+    def __init__(self, porter: Porter) -> None:
+        self._porter = porter
+        self._links: dict[tuple[Any, ...], UdpLink] = {}
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is bound."""
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        """Hand a datagram on. What is cut off in it stays cut off: the flag added here makes it a frame that is refused with a reason."""
+        gather = self._porter.gather
+        if not data or gather.held or gather.backlog_bytes > gather.backlog_bytes_max:
+            return
+        link = self._links.get(addr)
+        if link is None:
+            link = UdpLink(self, addr)
+            if reason := self._porter.objection(link.host):
+                self._porter.turn_away(reason, link.peer)
+                return
+            link.ticket = self._porter.links.open(link, now_us())
+            self._links[addr] = link
+        if data[-1] != FLAG:
+            data += bytes((FLAG,))
+        gather.add(data, link.ticket, now_us(), link)
+
+    def forget(self, link: UdpLink, reason: str) -> None:
+        """The link has timed out or was replaced by a newer login."""
+        self._porter.closed[reason] = self._porter.closed.get(reason, 0) + 1
+        del self._links[link.address]
+        ticket, link.ticket = link.ticket, -1
+        self._porter.on_close(ticket)

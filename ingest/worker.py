@@ -1,0 +1,224 @@
+"""One gateway process: wires the write side together, runs it, and drains it.
+
+The supervisor writes the settings as one line to standard input and keeps the pipe open: when it ends, however it ends, the
+pipe closes and the worker drains. So no worker outlives its supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+import uvloop
+
+from ingest import log as logs
+from ingest import metrics
+from ingest.conversation import Conversation, Lockout
+from ingest.gather import Gather
+from ingest.links import LinkTable, SessionTable
+from ingest.pipeline import DATABASE_AWAY, Pipeline
+from ingest.settings import Settings, host_port
+from ingest.tcp import Porter, TcpLink, UdpDoor, now_us
+from storage.migrate import SchemaOutdated, require_current
+from storage.registry import Registry
+from storage.writer import StoreUnavailable, TrackWriter
+
+log: Final = structlog.get_logger("dubhe.worker")
+
+EX_CONFIG: Final = 78
+"""Exit status that says: starting again will not help (sysexits.h)."""
+LISTEN_BACKLOG: Final = 4_096
+"""Connections the kernel holds while we are busy; a storm of 10 000 within seconds must not be reset."""
+CLOSE_TIMEOUT_S: Final = 2.0
+"""How long a drain waits for peers to take their last answers."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """A gateway on one event loop."""
+
+    settings: Settings
+    url: str
+    name: str
+    links: LinkTable = field(init=False)
+    sessions: SessionTable = field(init=False)
+    gather: Gather = field(init=False)
+    porter: Porter = field(init=False)
+    registry: Registry = field(init=False)
+    writer: TrackWriter = field(init=False)
+    _gone: list[tuple[int, int]] = field(default_factory=list)
+    """(terminal id, login) of sessions that ended since the last tick."""
+    _servers: list[asyncio.Server] = field(default_factory=list)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    """What runs for as long as the worker does."""
+
+    def __post_init__(self) -> None:
+        at = self.settings
+        self.links = LinkTable(at.links_max)
+        self.sessions = SessionTable(self.links)
+        self.gather = Gather(rows_max=at.batch_rows_max, age_ms_max=at.batch_age_ms_max, backlog_bytes_max=at.backlog_bytes_max)
+        self.porter = Porter(
+            links=self.links,
+            gather=self.gather,
+            frame_bytes_max=at.frame_bytes_max,
+            links_per_address_max=at.links_per_address_max,
+            connects_per_second_max=at.connects_per_second_max,
+            on_close=self._link_closed,
+        )
+        self.registry = Registry(self.url)
+        self.writer = TrackWriter(self.url)
+
+    async def start(self) -> None:
+        """Open the doors. Raises OSError when a port cannot be had."""
+        at = self.settings
+        pipeline = Pipeline(
+            gather=self.gather,
+            links=self.links,
+            sessions=self.sessions,
+            conversation=Conversation(
+                registry=self.registry,
+                links=self.links,
+                sessions=self.sessions,
+                worker=self.name,
+                lenient=at.admission == "lenient",
+                terminals_per_link_max=at.terminals_per_link_max,
+                lockout=Lockout(at.login_failures_max, at.lockout_s * 1_000_000),
+            ),
+            writer=self.writer,
+            report=metrics.observe_batch,
+        )
+        loop = asyncio.get_running_loop()
+        for each in (pipeline.run(), self._every_second(), self._hear_logins()):
+            self.tasks.append(loop.create_task(each))
+        host, port = host_port(at.tcp_listen)
+        self._servers.append(await loop.create_server(lambda: TcpLink(self.porter), host, port, reuse_port=True, backlog=LISTEN_BACKLOG))
+        if at.udp_listen:
+            await loop.create_datagram_endpoint(lambda: UdpDoor(self.porter), local_addr=host_port(at.udp_listen), reuse_port=True)
+        log.info("listening", tcp=at.tcp_listen, udp=at.udp_listen or None, admission=at.admission, pid=os.getpid())
+
+    async def drain(self) -> None:
+        """Stop: take nothing more in, settle and answer what was taken in, then close."""
+        for server in self._servers:
+            server.close()
+        self.gather.hold("drain")
+        for link in self.links.open_links():
+            link.pause()
+        self.gather.empty.clear()
+        if self.gather.backlog_bytes and not await _within(self.settings.drain_timeout_s, self.gather.empty):
+            log.warning("drain ran out of time: the terminals will send again", unsettled_bytes=self.gather.backlog_bytes)
+        for link in self.links.open_links():
+            link.close("drain")
+        if self.porter.closing:
+            await _within(CLOSE_TIMEOUT_S, self.porter.none_closing)
+        await self._log_out_gone()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.writer.close()
+        await self.registry.close()
+        log.info("drained")
+
+    def _link_closed(self, ticket: int) -> None:
+        slot = self.links.slot_of(ticket)
+        self._gone += self.sessions.end_link(slot)
+        self.links.close(ticket)
+
+    async def _every_second(self) -> None:
+        """Close what is idle, slow what is loud, publish the gauges, note who left."""
+        while True:
+            await asyncio.sleep(1)
+            if self.gather.holds or self.gather.paused:
+                self.links.heard_us[:] = now_us()  # who is not read cannot be idle
+            else:
+                self._close_idle()
+            self._slow_down()
+            self._publish()
+            await self._log_out_gone()
+
+    def _close_idle(self) -> None:
+        for link in self.links.idle(now_us() - self.settings.idle_timeout_s * 1_000_000):
+            log.info("connection closed", peer=link.peer, reason="idle")
+            link.close("idle")
+
+    def _slow_down(self) -> None:
+        """Do not read a loud link for as long as its surplus is worth."""
+        loop = asyncio.get_running_loop()
+        bytes_max = self.settings.link_bytes_per_second_max
+        for link, sent in self.links.louder_than(bytes_max):
+            log.warning("connection slowed", peer=link.peer, bytes_per_second=sent, bytes_per_second_max=bytes_max)
+            link.pause()
+            loop.call_later(sent / bytes_max - 1, link.resume)
+
+    def _publish(self) -> None:
+        metrics.LINKS.set(len(self.links))
+        metrics.SESSIONS.set(len(self.sessions))
+        metrics.BACKLOG.set(self.gather.backlog_bytes)
+        metrics.PAUSED.set(len(self.gather.paused))
+        metrics.AWAY.set(DATABASE_AWAY in self.gather.holds)
+        metrics.observe_counts(metrics.REFUSED, self.porter.refused)
+        metrics.observe_counts(metrics.CLOSED, self.porter.closed)
+
+    async def _log_out_gone(self) -> None:
+        gone, self._gone = self._gone, []
+        if gone:
+            with contextlib.suppress(StoreUnavailable):  # who is online is a convenience; the next login corrects it
+                await self.registry.logout(gone)
+
+    async def _hear_logins(self) -> None:
+        """A terminal that logs in at another worker leaves us: its old connection is closed."""
+        async for logins in self.registry.logins():
+            for terminal_id, login in logins:
+                if (link := self.sessions.supersede(terminal_id, login)) is not None:
+                    log.info("connection closed", peer=link.peer, reason="newer login", terminal_id=terminal_id)
+                    link.close("newer login")
+
+
+async def _within(seconds: float, event: asyncio.Event) -> bool:
+    """Whether `event` came in time."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+    return event.is_set()
+
+
+async def _run(settings: Settings, url: str, name: str) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_reader(sys.stdin.fileno(), stop.set)  # readable means ended: nothing more is ever written there
+    worker = Worker(settings, url, name)
+    await worker.start()
+    watch = [asyncio.ensure_future(stop.wait()), *worker.tasks]
+    await asyncio.wait(watch, return_when=asyncio.FIRST_COMPLETED)
+    failed = [task for task in watch[1:] if task.done()]
+    for task in failed:
+        log.error("a part of the worker ended by itself", error=repr(task.exception()))
+    await worker.drain()
+    return 1 if failed else 0
+
+
+def main() -> int:
+    """Run one worker; settings, database URL and name come as three lines on standard input."""
+    settings, url, name = Settings.from_json(sys.stdin.readline()), sys.stdin.readline().strip(), sys.stdin.readline().strip()
+    logs.configure(settings.log_level, settings.log_format)
+    structlog.contextvars.bind_contextvars(worker=name)
+    try:
+        require_current(url)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_run(settings, url, name))
+    except SchemaOutdated as error:
+        log.error("cannot start", why=str(error))
+        return EX_CONFIG
+    except OSError as error:
+        log.error("cannot start", why=f"{settings.tcp_listen}: {os.strerror(error.errno) if error.errno else error}")
+        return EX_CONFIG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Settings: where they come from, and that a wrong one is named with its cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ingest.settings import SettingError, Settings, host_port
+
+
+def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "dubhe.toml"
+    file.write_text('workers = 2\nidle_timeout_s = 60\nadmission = "lenient"\n')
+
+    settings = Settings.load(file, {"workers": 4, "tcp_listen": None}, {"DUBHE_WORKERS": "3", "DUBHE_IDLE_TIMEOUT_S": "90"})
+
+    assert (4, 90, "lenient", "0.0.0.0:6808") == (settings.workers, settings.idle_timeout_s, settings.admission, settings.tcp_listen)
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "cure"),
+    [
+        ("DUBHE_WORKERS", "many", "a whole number from 1 to 64"),
+        ("DUBHE_WORKERS", "0", "a whole number from 1 to 64"),
+        ("DUBHE_ADMISSION", "open", "one of strict, lenient"),
+        ("DUBHE_TCP_LISTEN", "6808", "HOST:PORT"),
+        ("DUBHE_TCP_LISTEN", "", "HOST:PORT"),
+        ("DUBHE_UDP_LISTEN", "localhost:99999", "HOST:PORT, or nothing for off"),
+        ("DUBHE_DATABASE_URL", "mysql://here", "postgresql://"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(word: str, value: str, cure: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.load(environ={word: value})
+
+    for part in (word, repr(value), cure):
+        assert part in str(caught.value)
+
+
+def test_a_setting_nobody_knows_is_refused_with_the_list_of_those_there_are() -> None:
+    with pytest.raises(SettingError, match=r"unknown setting 'tcp_lisen'.*tcp_listen"):
+        Settings.load(environ={"DUBHE_TCP_LISEN": "x"})
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="cannot read the settings file"):
+        Settings.load(tmp_path / "none.toml", environ={})
+    (tmp_path / "broken.toml").write_text("workers = = 2")
+    with pytest.raises(SettingError, match="is not TOML"):
+        Settings.load(tmp_path / "broken.toml", environ={})
+
+
+def test_settings_survive_the_way_to_a_child() -> None:
+    settings = Settings.load(environ={"DUBHE_WORKERS": "7"})
+
+    assert settings == Settings.from_json(settings.to_json())
+
+
+def test_a_listen_address_may_be_ipv6() -> None:
+    assert ("::", 6808) == host_port("[::]:6808")
