@@ -29,15 +29,29 @@ class Adapter(construct.Adapter):  # type: ignore[misc] # construct carries no t
         self.wire = np.dtype(wire)
 
 
+class Flags(int):
+    """A word of flags that knows its bits' names."""
+
+    names: tuple[str | None, ...] = ()
+
+    @property
+    def words(self) -> list[str]:
+        """The names of the bits that are set; a bit without a name is `bit_n`."""
+        named = dict(enumerate(self.names))
+        return [named.get(bit) or f"bit_{bit}" for bit in range(self.bit_length()) if self >> bit & 1]
+
+
 class Bits(Adapter):
-    """An unsigned word of flags. Both forms are the number; `words` says what it means."""
+    """An unsigned word of flags. Both forms are the number; one value also knows its words."""
 
     def __init__(self, subcon: Any, names: Sequence[str | None]) -> None:  # noqa: ANN401 - construct carries no types
         super().__init__(subcon, f">u{subcon.sizeof()}")
         self.names = tuple(names)
 
-    def _decode(self, obj: int, _context: object, _path: str) -> int:
-        return obj
+    def _decode(self, obj: int, _context: object, _path: str) -> Flags:
+        flags = Flags(obj)
+        flags.names = self.names
+        return flags
 
     def _encode(self, obj: int, _context: object, _path: str) -> int:
         return obj
@@ -45,11 +59,6 @@ class Bits(Adapter):
     def column(self, raw: Column) -> NDArray[np.int64]:
         """The word as a signed 64-bit number, which holds any of 32 bits."""
         return raw.astype(np.int64)
-
-    def words(self, value: int) -> list[str]:
-        """The names of the bits that are set; a bit without a name is `bit_n`."""
-        named = dict(enumerate(self.names))
-        return [named.get(bit) or f"bit_{bit}" for bit in range(value.bit_length()) if value >> bit & 1]
 
 
 class Scaled(Adapter):
@@ -94,6 +103,14 @@ class Phone(Adapter):
         if raw.dtype["low"].itemsize == 8:  # noqa: PLR2004 - ten bytes fill both columns
             return np.stack((high, low))
         return np.stack((np.zeros_like(low), high << np.uint64(32) | low))
+
+
+def write_phone(field: Column, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> None:
+    """Write key columns into a phone field of a structured array: the way back from `Phone.column`."""
+    if field.dtype["low"].itemsize == 8:  # noqa: PLR2004 - ten bytes hold both columns
+        field["high"], field["low"] = high, low
+    else:
+        field["high"], field["low"] = low >> np.uint64(32), low & np.uint64(0xFFFF_FFFF)
 
 
 def _digits() -> NDArray[np.int64]:
@@ -170,3 +187,21 @@ def micros(wall: NDArray[np.datetime64], zone_s: int) -> NDArray[np.int64]:
 def wall_clock(time_us: int, zone_s: int) -> datetime:
     """The wall-clock time that a terminal `zone_s` ahead of UTC would write for `time_us`."""
     return EPOCH + timedelta(microseconds=time_us, seconds=zone_s)
+
+
+class SignMagnitude(Adapter):
+    """A 16-bit number whose top bit is the sign and the rest the amount (JT/T 808-2019 item 0x06; quirk D14)."""
+
+    def __init__(self) -> None:
+        super().__init__(construct.Int16ub, ">u2")
+
+    def _decode(self, obj: int, _context: object, _path: str) -> int:
+        return -(obj & 0x7FFF) if obj & 0x8000 else obj
+
+    def _encode(self, obj: int, _context: object, _path: str) -> int:
+        return -obj | 0x8000 if obj < 0 else obj
+
+    def column(self, raw: Column) -> NDArray[np.int64]:
+        """The signed number."""
+        amount = (raw & 0x7FFF).astype(np.int64)
+        return np.where(raw & 0x8000, -amount, amount)

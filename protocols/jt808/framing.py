@@ -87,21 +87,18 @@ def unescape(pieces: Spans) -> tuple[Spans, Mask]:
     return Spans(clean[keep], pieces.start - np.searchsorted(at, pieces.start), pieces.stop - np.searchsorted(at, pieces.stop)), doubtful
 
 
-def escape(contents: Spans) -> Spans:
-    """Contents that lie one byte apart, with room before the first and after the last, as whole frames: flags set, bytes escaped."""
-    buffer = contents.buffer.copy()
-    buffer[contents.start - 1] = 0
-    buffer[contents.stop] = 0
+def escape(frames: Spans) -> Spans:
+    """Frames whose first and last byte are zero to make room for the flags, with bytes escaped and flags set; changes their buffer."""
+    buffer, start, stop = frames.buffer, frames.start, frames.stop
     at = np.flatnonzero((buffer == FLAG) | (buffer == ESCAPE))
-    start, stop = contents.start - 1, contents.stop + 1
     if len(at):
-        codes = buffer[at] - np.uint8(MASKED)
-        twice = np.ones(len(buffer), np.intp)
-        twice[at] = 2
-        buffer = np.repeat(buffer, twice)
+        code = buffer[at] - np.uint8(MASKED)
+        times = np.ones(len(buffer), np.intp)
+        times[at] = 2
+        buffer = np.repeat(buffer, times)
         first = at + np.arange(len(at))
         buffer[first] = ESCAPE
-        buffer[first + 1] = codes
+        buffer[first + 1] = code
         start = start + np.searchsorted(at, start)
         stop = stop + np.searchsorted(at, stop)
     buffer[start] = FLAG

@@ -1,0 +1,1 @@
+"""Declarations of the messages, by chapter of the standard."""

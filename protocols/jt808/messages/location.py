@@ -1,0 +1,108 @@
+"""The location body and what its bits mean (JT/T 808-2019 §8.12, tables 23 to 25)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from construct import Int16sb, Int16ub, Int32ub, Struct
+
+from protocols.adapters import BcdTime, Bits, MicroDegrees, Scaled
+from protocols.columnar import Layout
+from tracks.spans import Mask, Spans
+
+ALARMS: Final = (
+    "emergency",
+    "overspeed",
+    "fatigue",
+    "danger",
+    "gnss_fault",
+    "gnss_antenna_cut",
+    "gnss_antenna_short",
+    "supply_low",
+    "supply_lost",
+    "display_fault",
+    "tts_fault",
+    "camera_fault",
+    "ic_card_fault",
+    "overspeed_warning",
+    "fatigue_warning",
+    "forbidden_hours",
+    "tyre_pressure_warning",
+    "right_turn_blind_zone",
+    "day_driving_over_limit",
+    "parked_too_long",
+    "area_in_out",
+    "route_in_out",
+    "segment_time",
+    "off_route",
+    "speed_sensor_fault",
+    "fuel_abnormal",
+    "stolen",
+    "illegal_ignition",
+    "illegal_move",
+    "collision",
+    "rollover",
+    "illegal_door_opening",
+)
+"""Alarm bits from bit 0: 2019's where it has one, else 2013's."""
+
+STATUS: Final = (
+    "acc_on",
+    "positioned",
+    "south",
+    "west",
+    "out_of_service",
+    "offset_coordinates",
+    "forward_collision_warning",
+    "lane_departure_warning",
+    "load_bit_0",
+    "load_bit_1",
+    "fuel_line_cut",
+    "circuit_cut",
+    "doors_locked",
+    "door_1_open",
+    "door_2_open",
+    "door_3_open",
+    "door_4_open",
+    "door_5_open",
+    "gps_used",
+    "beidou_used",
+    "glonass_used",
+    "galileo_used",
+    "moving",
+)
+"""Status bits from bit 0. Bit 5: the coordinates went through the national offset (GCJ-02); they are reported as they came (quirk D18)."""
+
+POSITIONED, SOUTH, WEST = (1 << STATUS.index(word) for word in ("positioned", "south", "west"))
+
+LOCATION = Struct(
+    "alarm" / Bits(Int32ub, ALARMS),
+    "status" / Bits(Int32ub, STATUS),
+    "lat" / MicroDegrees(),
+    "lon" / MicroDegrees(),
+    # the text gives no sign; below the sea it is two's complement (quirk D6)
+    "altitude_m" / Int16sb,
+    "speed_kmh" / Scaled(Int16ub, 10),
+    "course_deg" / Int16ub,
+    # printed with offset 21 in the standard, a slip: the course before it ends at 22
+    "time" / BcdTime(),
+)
+LOCATION_LAYOUT = Layout.of(LOCATION)
+
+TIME_LAYOUT = Layout.of(Struct("time" / BcdTime()))
+TIME_OFFSET: Final = LOCATION_LAYOUT.itemsize - TIME_LAYOUT.itemsize
+SERIAL_BYTES: Final = 2
+
+
+def replies_with_serial(bodies: Spans) -> Mask:
+    """Which 0x0201 bodies open with the serial number of the query, as all do since 2013, and which are a bare report as in 2011.
+
+    Headers do not tell (2011 and 2013 share one), so the date does: where there is one, the report is.
+    """
+    serial = bodies.length >= SERIAL_BYTES + LOCATION_LAYOUT.itemsize
+    rows = np.flatnonzero(serial)
+    start = bodies.start[rows] + TIME_OFFSET
+    bare, behind = (TIME_LAYOUT.cast(bodies.buffer, at)["time"] for at in (start, start + SERIAL_BYTES))
+    serial[rows] = np.isnat(bare) | ~np.isnat(behind)
+    return serial
