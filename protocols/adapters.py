@@ -7,7 +7,7 @@ Text has no fixed-width form and stays scalar.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import construct
@@ -177,6 +177,14 @@ class BcdTime(Adapter):
         seconds = (_MONTH_FIRST[month] + day - 1) * 86_400 + _HOUR[raw["hour"]] + _MINUTE[raw["minute"]] + _SECOND[raw["second"]]
         real = (day >= 1) & (day <= _MONTH_DAYS[month]) & (seconds >= 0)
         return np.where(real, seconds, np.iinfo(np.int64).min).view("datetime64[s]")
+
+
+class UtcBcdTime(BcdTime):
+    """The same bytes where the standard means UTC and says so: an aware `datetime`."""
+
+    def _decode(self, obj: bytes, context: object, path: str) -> datetime | None:
+        wall = super()._decode(obj, context, path)
+        return wall.replace(tzinfo=UTC) if wall else None
 
 
 def micros(wall: NDArray[np.datetime64], zone_s: int) -> NDArray[np.int64]:

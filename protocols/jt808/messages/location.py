@@ -1,14 +1,30 @@
-"""The location body and what its bits mean (JT/T 808-2019 §8.12, tables 23 to 25)."""
+"""Location reports and what their bits mean (JT/T 808-2013 §8.18; 2019 adds bits)."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import numpy as np
-from construct import Int16sb, Int16ub, Int32ub, Struct
+from construct import (
+    Default,
+    GreedyBytes,
+    GreedyRange,
+    Int8ub,
+    Int16sb,
+    Int16ub,
+    Int32ub,
+    Prefixed,
+    Select,
+    Struct,
+    len_,
+    this,
+)
 
 from protocols.adapters import BcdTime, Bits, MicroDegrees, Scaled
 from protocols.columnar import Layout
+from protocols.jt808.header import V2011, V2013
+from protocols.jt808.messages.registry import declare
+from protocols.jt808.messages.session import EMPTY
 from tracks.spans import Mask, Spans
 
 ALARMS: Final = (
@@ -106,3 +122,32 @@ def replies_with_serial(bodies: Spans) -> Mask:
     bare, behind = (TIME_LAYOUT.cast(bodies.buffer, at)["time"] for at in (start, start + SERIAL_BYTES))
     serial[rows] = np.isnat(bare) | ~np.isnat(behind)
     return serial
+
+
+ITEM = Struct("id" / Int8ub, "value" / Prefixed(Int8ub, GreedyBytes))
+REPORT = Struct(
+    *LOCATION.subcons,
+    # up to the end, or to what is no whole item (quirks D9, D10); `items.py` says what they mean
+    "items" / Default(GreedyRange(ITEM), []),
+    "rest" / Default(GreedyBytes, b""),
+)
+REPLY = Struct("reply_serial" / Int16ub, *REPORT.subcons)
+BATCH = Struct(
+    "count" / Default(Int16ub, len_(this.reports)),
+    "kind" / Int8ub,
+    # a report that is none stays bytes; the others stand (quirk D19)
+    "reports" / GreedyRange(Prefixed(Int16ub, Select(REPORT, GreedyBytes))),
+    "rest" / Default(GreedyBytes, b""),
+)
+
+
+def reply_edition(_edition: int, body: bytes) -> int:
+    """The form of a 0x0201."""
+    return V2013 if replies_with_serial(Spans.of([body]))[0] else V2011
+
+
+declare(0x0200, REPORT)
+declare(0x8201, EMPTY)
+declare(0x0201, {V2011: REPORT, V2013: REPLY}, reply_edition)
+declare(0x0500, REPLY)
+declare(0x0704, BATCH)
