@@ -22,7 +22,7 @@ from ingest import receipts
 from ingest.conversation import CONTROL, Conversation, Spoken
 from ingest.gather import Gather, Gathered
 from ingest.links import NOBODY, LinkTable, SessionTable
-from protocols.jt808.fixes import LOCATED, fixes
+from protocols.jt808.fixes import CARRIERS, fixes
 from protocols.jt808.frames import FrameBatch, split
 from storage.writer import CommitReport, StoreUnavailable, TrackWriter
 from tracks.fix import ABSENT, SOURCES, FixBatch
@@ -41,11 +41,11 @@ DATABASE_AWAY: Final = "database away"
 
 VERDICT_OF_ID: Final = np.full(0x10000, Verdict.UNSUPPORTED, np.uint8)
 """What a good frame of a believed terminal gets, by message id, unless its content says otherwise."""
-VERDICT_OF_ID[[*LOCATED, *CONTROL, 0x0002]] = Verdict.COMMITTED
+VERDICT_OF_ID[[*CARRIERS, *CONTROL, 0x0002]] = Verdict.COMMITTED
 VERDICT_OF_ID[0x0001] = Verdict.SILENT  # an answer takes no answer
 
-IS_LOCATED: Final = np.zeros(0x10000, np.bool_)
-IS_LOCATED[list(LOCATED)] = True
+IS_CARRIER: Final = np.zeros(0x10000, np.bool_)
+IS_CARRIER[list(CARRIERS)] = True
 IS_CONTROL: Final = np.zeros(0x10000, np.bool_)
 IS_CONTROL[list(CONTROL)] = True
 
@@ -133,7 +133,7 @@ class Pipeline:
         watch.lap("converse")
 
         verdict, reason = _judge(frames, session, spoken)
-        located = np.flatnonzero(IS_LOCATED[frames.message_id] & (verdict == Verdict.COMMITTED))
+        located = np.flatnonzero(IS_CARRIER[frames.message_id] & (verdict == Verdict.COMMITTED))
         found, broken = fixes(frames, located, received_us)
         found = replace(found, terminal_id=self._terminal(session[found.frame]), vehicle_id=self._vehicle(session[found.frame]))
         refused = _refused(frames, reason, received_us)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracks.batch import Batch, column
-from tracks.spans import Bytes, Spans
+from tracks.spans import Spans
 
 ABSENT: Final = -1
 """Stands for NULL in the integer columns that may be absent."""
@@ -81,8 +81,3 @@ def _multipliers(count: int) -> NDArray[np.uint64]:
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         _MULTIPLIERS = (z ^ (z >> np.uint64(31))) | np.uint64(1)
     return _MULTIPLIERS
-
-
-def as_bytes(raw: bytes) -> Bytes:
-    """A `uint8` view of `raw`."""
-    return np.frombuffer(raw, np.uint8)
