@@ -1,0 +1,125 @@
+"""Many terminals from one seed: who they are, where they drive and what goes wrong depends on the seed and on nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from firmware_sim.faults import Faulty, Rates, jumping
+from firmware_sim.link import Address, BackOff, Machine, hold
+from firmware_sim.report import Due, paced
+from firmware_sim.roads import Pace, Road, line_71, shuttle
+from firmware_sim.terminal import Counters, Identity, Manners, Terminal
+from protocols.jt808.header import V2013
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a fleet is."""
+
+    terminals: int
+    seed: int = 1
+    edition: int = V2013
+    first_name: int = 13_900_000_001
+    """Phone number of the first terminal; the others follow."""
+    reports_max: int | None = None
+    """Reports per terminal; None: as long as the fleet runs."""
+    speed: float = 1.0
+    """How much faster than the road; 0: as fast as the answers come."""
+    ramp_s: float = 0.0
+    """The first links open spread over this time."""
+    manners: Manners = field(default_factory=Manners)
+    pace: Pace = field(default_factory=Pace)
+    rates: Rates = field(default_factory=Rates)
+    back_off: BackOff = field(default_factory=BackOff)
+
+
+class Fleet:
+    """The terminals of a plan.
+
+    `start` is the UTC second at which their buses are found on the road, `begin` is that moment by the clock that drives them.
+    """
+
+    def __init__(self, plan: Plan, *, start: int, begin: float = 0.0, roads: Sequence[Road] | None = None) -> None:
+        self.plan = plan
+        self.terminals: list[Terminal] = []
+        self.machines: list[Machine] = []
+        roads = roads or line_71()
+        for index in range(plan.terminals):
+            drawn = Random(f"{plan.seed}/{index}/faults")  # noqa: S311 - a simulation
+            terminal = Terminal(identity(plan, index), _reports(plan, index, roads, start, begin), plan.manners)
+            self.terminals.append(terminal)
+            self.machines.append(Faulty(terminal, plan.rates, drawn) if plan.rates != Rates() else terminal)
+
+    def tally(self) -> dict[str, Any]:
+        """The counters of all terminals together."""
+        return total(each.counters for each in self.terminals)
+
+    @property
+    def finished(self) -> bool:
+        """Every terminal has said everything and left."""
+        return all(each.finished for each in self.terminals)
+
+    async def run(self, to: Address, *, seconds: float | None = None, clock: Callable[[], float] | None = None) -> None:
+        """Drive all terminals until they have finished, or for so many seconds."""
+        try:
+            async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+                for index, machine in enumerate(self.machines):
+                    group.create_task(self._drive(index, machine, to, clock))
+        except TimeoutError:
+            pass
+
+    async def _drive(self, index: int, machine: Machine, to: Address, clock: Callable[[], float] | None) -> None:
+        rng = Random(f"{self.plan.seed}/{index}/pauses")  # noqa: S311 - a simulation
+        await asyncio.sleep(self.plan.ramp_s * index / len(self.machines))
+        await hold(machine, to, rng=rng, back_off=self.plan.back_off, clock=clock)
+
+    def save_codes(self, path: Path) -> None:
+        """Keep the authentication codes, as terminals keep them over a power cut."""
+        path.write_text(json.dumps({each.identity.name: each.code for each in self.terminals if each.code is not None}, indent=0))
+
+    def load_codes(self, path: Path) -> None:
+        """Take up the codes that `save_codes` kept."""
+        codes = json.loads(path.read_text())
+        for each in self.terminals:
+            each.code = codes.get(each.identity.name, each.code)
+
+
+def identity(plan: Plan, index: int) -> Identity:
+    """Who the terminal number `index` of a plan is."""
+    return Identity(
+        name=str(plan.first_name + index),
+        edition=plan.edition,
+        plate=f"沪A{index + 1:05d}",
+        serial_number=f"S{index + 1:06d}",
+        imei=f"86{plan.first_name + index:013d}"[:15],
+    )
+
+
+def _reports(plan: Plan, index: int, roads: Sequence[Road], start: int, begin: float) -> Iterator[Due]:
+    rng = Random(f"{plan.seed}/{index}/road")  # noqa: S311 - a simulation
+    due = paced(shuttle(roads, rng, start=start, pace=plan.pace), begin=begin, speed=plan.speed)
+    return islice(jumping(due, plan.rates.clock_jump, Random(f"{plan.seed}/{index}/clock")), plan.reports_max)  # noqa: S311
+
+
+def total(all_counters: Iterable[Counters]) -> dict[str, Any]:
+    """Counters added up, ready for JSON: results and message ids as words."""
+    sums: dict[str, int] = {each.name: 0 for each in fields(Counters) if each.type == "int"}
+    answered: Counter[int] = Counter()
+    commands: Counter[int] = Counter()
+    for counters in all_counters:
+        for name in sums:
+            sums[name] += getattr(counters, name)
+        answered += counters.answered
+        commands += counters.commands
+    return sums | {
+        "answered": {str(result): count for result, count in sorted(answered.items())},
+        "commands": {f"0x{message_id:04X}": count for message_id, count in sorted(commands.items())},
+    }

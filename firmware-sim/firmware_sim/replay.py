@@ -1,0 +1,141 @@
+"""Recordings driven as a terminal: fixes become reports of a `Terminal`, frames go out as they are through a `Player`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from math import inf
+from pathlib import Path
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from firmware_sim.fleet import total
+from firmware_sim.link import Address, hold
+from firmware_sim.recordings import FIX_READERS, RecordedFrame, read_frames
+from firmware_sim.report import AT_ONCE, paced
+from firmware_sim.terminal import GENERAL_RESPONSE, REGISTER, REGISTER_RESPONSE, SUCCESS, Counters, Identity, Manners, Terminal
+from protocols.errors import ProtocolError
+from protocols.jt808 import messages
+from protocols.jt808.frames import frame_of
+from protocols.jt808.framing import Deframer
+from protocols.jt808.header import V2013
+from tracks.verdict import Reject
+
+WINDOW: Final = 8
+"""Frames without a time of their own that are in flight at once."""
+
+
+class DueFrame(NamedTuple):
+    """A frame and when to send it."""
+
+    at: float
+    wire: bytes
+
+
+def paced_frames(frames: Iterable[RecordedFrame], *, begin: float, speed: float = 1.0) -> Iterator[DueFrame]:
+    """Frames at their own pace × `speed`; those without a time, and all with speed 0, as fast as the answers come."""
+    first: float | None = None
+    for frame in frames:
+        if frame.time is None or not speed:
+            yield DueFrame(AT_ONCE, frame.wire)
+        else:
+            first = frame.time if first is None else first
+            yield DueFrame(begin + (frame.time - first) / speed, frame.wire)
+
+
+class Player:
+    """Sends recorded frames byte for byte and counts the answers; driven like a `Terminal`.
+
+    A frame that is not answered in time is not sent again: it is what it is. `acknowledged` holds frames answered with success.
+    """
+
+    silent = False
+
+    def __init__(self, frames: Iterable[DueFrame], *, window: int = WINDOW, answer_timeout_s: float = 10.0) -> None:
+        self.counters = Counters()
+        self.acknowledged: set[bytes] = set()
+        self.hangup = False
+        self.finished = False
+        self._frames = iter(frames)
+        self._next = next(self._frames, None)
+        self._window = window
+        self._timeout_s = answer_timeout_s
+        self._flight: dict[tuple[int, int], DueFrame] = {}
+        self._deframer = Deframer()
+
+    def connected(self, now: float) -> bytes:
+        """The link is up."""
+        self.hangup = False
+        self._deframer = Deframer()
+        return self.tick(now)
+
+    def disconnected(self, now: float) -> None:
+        """The link is down: what was in flight stays unanswered."""
+        del now
+        self.counters.given_up += len(self._flight)
+        self._flight.clear()
+
+    def receive(self, data: bytes, now: float) -> bytes:
+        """Bytes from the platform, cut anywhere."""
+        for piece in self._deframer.feed(data).split(b"\x7e"):
+            if piece:
+                self._hear(piece)
+        return self.tick(now)
+
+    def tick(self, now: float) -> bytes:
+        """Time has passed."""
+        for key in [key for key, sent in self._flight.items() if sent.at + self._timeout_s <= now]:
+            del self._flight[key]
+            self.counters.given_up += 1
+        out = []
+        while self._next is not None and self._next.at <= now and (self._next.at != AT_ONCE or len(self._flight) < self._window):
+            frame = frame_of(self._next.wire)
+            self._flight[frame.serial, frame.message_id] = DueFrame(now, self._next.wire)
+            self.counters.sent += 1
+            out.append(self._next.wire)
+            self._next = next(self._frames, None)
+        self.finished = self.hangup = self._next is None and not self._flight
+        return b"".join(out)
+
+    def next_at(self) -> float:
+        """When `tick` wants to be called."""
+        overdue = min((sent.at + self._timeout_s for sent in self._flight.values()), default=inf)
+        return overdue if self._next is None or self._next.at == AT_ONCE else min(overdue, self._next.at)
+
+    def _hear(self, piece: bytes) -> None:
+        frame = frame_of(piece)
+        try:
+            body = messages.parse(frame.message_id, frame.edition, frame.body) if frame.reject is Reject.NONE else {}
+        except ProtocolError:
+            body = {}
+        if frame.message_id not in {GENERAL_RESPONSE, REGISTER_RESPONSE} or not body:
+            self.counters.unreadable += 1
+            return
+        sent = self._flight.pop((body["reply_serial"], body.get("reply_id", REGISTER)), None)
+        if sent is None:
+            self.counters.unexpected += 1
+            return
+        self.counters.answered[body["result"]] += 1
+        if body["result"] in SUCCESS:
+            self.acknowledged.add(sent.wire)
+
+
+async def replay(
+    path: Path,
+    to: Address,
+    *,
+    terminal: str = "13900000001",
+    speed: float = 1.0,
+    edition: int = V2013,
+    login: bool = True,
+) -> dict[str, Any]:
+    """Drive the recording at `path` to its end and return the counters; raises RecordingError at a line that cannot be read."""
+    begin = time.monotonic()
+    machine: Terminal | Player
+    if (read := FIX_READERS.get(path.suffix.lower())) is not None:
+        manners = Manners(window=WINDOW, login=login)
+        machine = Terminal(Identity(name=terminal, edition=edition), paced(read(path), begin=begin, speed=speed), manners)
+    else:
+        machine = Player(paced_frames(read_frames(path), begin=begin, speed=speed))
+    await hold(machine, to, rng=Random(terminal), clock=time.monotonic)  # noqa: S311 - a simulation
+    return total([machine.counters])

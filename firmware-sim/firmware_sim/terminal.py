@@ -1,0 +1,445 @@
+"""A JT/T 808 terminal without sockets or clock: bytes in, bytes out, `now` in seconds given with every call.
+
+Its states and the events that move it stand in one table, `TRANSITIONS`. Around the table:
+- Whatever wants an answer is in flight until it is answered. On silence the same bytes go out again after T, 2T, 6T, 24T … (JT/T 808-2019
+  §5.3: T(n+1) = T(n) × (n+1)); when all repeats stayed unanswered the terminal gives up and wants a new link.
+- Reports leave one by one, at most `window` in flight. Reports that fell due while the link was down, or were in flight when it broke, wait
+  in the blind-zone store (bounded, the oldest make room) and go up in 0x0704 of kind 1, oldest first, after the live ones.
+- The authentication code is kept across links; a terminal whose code is refused forgets it and registers on its next link.
+
+A report's key is its own bytes, the body of 0x0200, and the same bytes travel inside 0x0704: `acknowledged` holds the key of every report
+that the platform answered with success, so that "answered ⊆ stored" can be checked against the database.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from math import inf
+from typing import Any, Final
+
+from firmware_sim.report import AT_ONCE, Due, report_body
+from protocols.errors import ProtocolError
+from protocols.jt808 import messages
+from protocols.jt808.frames import Frame, frame_of
+from protocols.jt808.framing import Deframer
+from protocols.jt808.header import V2013
+from tracks.terminal import canonical
+from tracks.verdict import Reject
+
+
+class State(Enum):
+    """Where the conversation stands."""
+
+    OFFLINE = auto()
+    REGISTERING = auto()
+    AUTHENTICATING = auto()
+    ONLINE = auto()
+    LEAVING = auto()
+
+
+class Event(Enum):
+    """What can happen to it."""
+
+    CONNECTED_AS_STRANGER = auto()
+    CONNECTED_WITH_CODE = auto()
+    CONNECTED_WITHOUT_LOGIN = auto()
+    REGISTERED = auto()
+    AUTHENTICATED = auto()
+    REFUSED = auto()
+    DONE = auto()
+    LEFT = auto()
+    LOST = auto()
+
+
+TRANSITIONS: Final = {
+    (State.OFFLINE, Event.CONNECTED_AS_STRANGER): State.REGISTERING,
+    (State.OFFLINE, Event.CONNECTED_WITH_CODE): State.AUTHENTICATING,
+    (State.OFFLINE, Event.CONNECTED_WITHOUT_LOGIN): State.ONLINE,
+    (State.REGISTERING, Event.REGISTERED): State.AUTHENTICATING,
+    (State.REGISTERING, Event.REFUSED): State.OFFLINE,
+    (State.AUTHENTICATING, Event.AUTHENTICATED): State.ONLINE,
+    (State.AUTHENTICATING, Event.REFUSED): State.OFFLINE,
+    (State.ONLINE, Event.DONE): State.LEAVING,
+    (State.LEAVING, Event.LEFT): State.OFFLINE,
+    **{(state, Event.LOST): State.OFFLINE for state in State},
+}
+"""The whole machine; what is not in it cannot happen."""
+
+HEARTBEAT, LOG_OUT, REGISTER, AUTHENTICATE, REPORT, BATCH = 0x0002, 0x0003, 0x0100, 0x0102, 0x0200, 0x0704
+GENERAL_ANSWER, GENERAL_RESPONSE, REGISTER_RESPONSE, LINK_CHECK = 0x0001, 0x8001, 0x8100, 0x8204
+SUCCESS: Final = frozenset({0, 4})
+"""Results of 0x8001 after which a report is the platform's: ok, and alarm confirmed."""
+OK, UNSUPPORTED = 0, 3
+"""Results of 0x0001 (JT/T 808-2019 table 4)."""
+RESULT: Final = {LINK_CHECK: OK}
+"""What a command from the platform is answered with; whatever is not here is unsupported. 0x8204 only asks whether we are there."""
+ANSWERS: Final = frozenset({GENERAL_RESPONSE, REGISTER_RESPONSE})
+"""What the platform says in answer to us; all else is a command."""
+STORED_WHILE_OFFLINE: Final = 1
+"""Kind of an 0x0704 from the blind-zone store (JT/T 808-2019 §8.49)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who the terminal is. `name` is its phone number; the rest goes into registration and authentication."""
+
+    name: str
+    edition: int = V2013
+    plate: str = "沪A00001"
+    plate_colour: int = 2
+    province: int = 31
+    city: int = 100
+    maker: str = "DUBHE"
+    model: str = "SIM-808"
+    serial_number: str = "SIM0001"
+    imei: str = "860000000000000"
+    software: str = "firmware-sim"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manners:
+    """How the terminal behaves; what JT/T 808 calls parameters 0x0001 to 0x0003, and our own bounds."""
+
+    heartbeat_s: float = 60.0
+    answer_timeout_s: float = 10.0
+    repeats: int = 3
+    window: int = 1
+    """Reports in flight at once."""
+    store_max: int = 10_000
+    """Reports that the blind-zone store holds."""
+    batch_max: int = 20
+    """Reports in one 0x0704."""
+    login: bool = True
+    """False: no 0x0100 and 0x0102, reports at once (quirk C6); for lenient gateways."""
+    leave: bool = True
+    """Log out when everything is said; False: stay until the link is cut."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened so far, in reports unless it says otherwise."""
+
+    sent: int = 0
+    """Left the terminal at least once."""
+    answered: Counter[int] = field(default_factory=Counter)
+    """By result."""
+    uploaded: int = 0
+    """Left in an 0x0704."""
+    overwritten: int = 0
+    """Lost to the bound of the blind-zone store."""
+    resent: int = 0
+    """Frames sent again on silence."""
+    given_up: int = 0
+    """Frames for which all repeats stayed unanswered."""
+    logins: int = 0
+    login_refusals: int = 0
+    commands: Counter[int] = field(default_factory=Counter)
+    """Messages from the platform that are not answers, by id."""
+    unexpected: int = 0
+    """Answers to nothing in flight: late ones, or repeats."""
+    unreadable: int = 0
+    """Frames from the platform that are broken or meant for another terminal."""
+
+    @property
+    def acknowledged(self) -> int:
+        """Reports answered with success."""
+        return sum(self.answered[result] for result in SUCCESS)
+
+
+@dataclass(slots=True)
+class _Report:
+    """A report from when it is due until it is answered."""
+
+    order: int
+    body: bytes
+    left: bool = False
+
+
+@dataclass(slots=True)
+class _InFlight:
+    """A frame that waits for its answer."""
+
+    message_id: int
+    frame: bytes
+    wait_s: float
+    deadline: float
+    reports: Sequence[_Report]
+    repeats: int = 0
+
+
+class Terminal:
+    """One terminal. A driver calls `connected`, `receive`, `tick`, `disconnected` and sends what they return.
+
+    `tick` wants to be called at `next_at()`. When `hangup` is set the driver closes the link; when `finished` is set it need not open
+    another. `silent` says that a link is to be left behind rather than closed; a terminal by itself always closes.
+    """
+
+    silent = False
+
+    def __init__(
+        self,
+        identity: Identity,
+        reports: Iterable[Due] = (),
+        manners: Manners | None = None,
+        *,
+        code: str | None = None,
+    ) -> None:
+        self.identity = identity
+        self.manners = manners or Manners()
+        self.code = code
+        self.state = State.OFFLINE
+        self.hangup = False
+        self.finished = False
+        self.counters = Counters()
+        self.acknowledged: set[bytes] = set()
+        self.refused: set[bytes] = set()
+        self._reports = iter(reports)
+        self._next = next(self._reports, None)
+        self._order = 0
+        self._store: deque[_Report] = deque()
+        self._flight: dict[int, _InFlight] = {}
+        self._serial = 0
+        self._heartbeat_at = inf
+        self._was_offline = False
+        self._deframer = Deframer()
+        self._out: list[bytes] = []
+
+    # the four calls of the driver
+
+    def connected(self, now: float) -> bytes:
+        """The link is up."""
+        self.hangup = False
+        self._deframer = Deframer()
+        self._keep(self._missed(now))
+        if not self.manners.login:
+            self._move(Event.CONNECTED_WITHOUT_LOGIN, now)
+        elif self.code is None:
+            self._move(Event.CONNECTED_AS_STRANGER, now)
+        else:
+            self._move(Event.CONNECTED_WITH_CODE, now)
+        return self._spoken()
+
+    def disconnected(self, now: float) -> None:
+        """The link is down, or could not be opened."""
+        self._move(Event.LOST, now)
+
+    def receive(self, data: bytes, now: float) -> bytes:
+        """Bytes from the platform, cut anywhere."""
+        try:
+            whole = self._deframer.feed(data)
+        except ProtocolError:
+            self.counters.unreadable += 1
+            self._hang_up(Event.LOST, now)
+            return b""
+        for piece in whole.split(b"\x7e"):
+            if piece and self.state is not State.OFFLINE:
+                self._hear(frame_of(piece), now)
+        self._say_due(now)
+        return self._spoken()
+
+    def tick(self, now: float) -> bytes:
+        """Time has passed."""
+        self._resend(now)
+        if now >= self._heartbeat_at:
+            self._heartbeat_at = now + self.manners.heartbeat_s
+            self._ask(HEARTBEAT, {}, now)
+        self._say_due(now)
+        return self._spoken()
+
+    def next_at(self) -> float:
+        """When `tick` wants to be called; infinite when only the platform or a new link can move us."""
+        if self.state is State.OFFLINE:
+            return inf
+        at = min((each.deadline for each in self._flight.values()), default=inf)
+        if self.state is State.ONLINE:
+            at = min(at, self._heartbeat_at)
+            if self._next is not None and self._room():
+                at = min(at, self._next.at)
+        return at
+
+    # moving
+
+    def _move(self, event: Event, now: float) -> None:
+        self.state = TRANSITIONS[self.state, event]
+        match self.state:
+            case State.OFFLINE:
+                self._fall_silent()
+            case State.REGISTERING:
+                self._ask(REGISTER, self._registration(), now)
+            case State.AUTHENTICATING:
+                self._ask(AUTHENTICATE, {"auth_code": self.code, "imei": self.identity.imei, "software": self.identity.software}, now)
+            case State.ONLINE:
+                self._heartbeat_at = now + self.manners.heartbeat_s
+                self._say_due(now)
+            case State.LEAVING:
+                self.finished = True
+                self._ask(LOG_OUT, {}, now)
+
+    def _hang_up(self, event: Event, now: float) -> None:
+        self.hangup = True
+        self._move(event, now)
+
+    def _fall_silent(self) -> None:
+        """What was in flight goes back into the store, before what was stored since."""
+        self._heartbeat_at = inf
+        self._out.clear()
+        self._was_offline = True
+        back = [report for each in self._flight.values() for report in each.reports]
+        self._flight.clear()
+        self._keep(back)
+
+    # speaking
+
+    def _spoken(self) -> bytes:
+        said = b"".join(self._out)
+        self._out.clear()
+        return said
+
+    def _ask(self, message_id: int, fields: dict[str, Any], now: float, reports: Sequence[_Report] = ()) -> None:
+        """Send a message built from its fields."""
+        self._send(message_id, messages.build(message_id, self.identity.edition, fields), now, reports)
+
+    def _send(self, message_id: int, body: bytes, now: float, reports: Sequence[_Report] = ()) -> None:
+        """Send a message that wants an answer; `reports` is what it carries."""
+        for report in reports:
+            self.counters.sent += not report.left
+            report.left = True
+        serial, frame = self._frame(message_id, body)
+        wait_s = self.manners.answer_timeout_s
+        self._flight[serial] = _InFlight(message_id, frame, wait_s, now + wait_s, reports)
+        self._out.append(frame)
+
+    def _frame(self, message_id: int, body: bytes) -> tuple[int, bytes]:
+        serial = self._serial
+        self._serial = (serial + 1) & 0xFFFF
+        return serial, messages.encode(message_id, self.identity.name, serial, body, self.identity.edition)
+
+    def _registration(self) -> dict[str, Any]:
+        who = self.identity
+        return {
+            "province": who.province,
+            "city": who.city,
+            "maker": who.maker,
+            "model": who.model,
+            "terminal_id": who.serial_number,
+            "plate_colour": who.plate_colour,
+            "plate": who.plate,
+        }
+
+    def _resend(self, now: float) -> None:
+        """Say again what was not answered in time; give up when it was said often enough."""
+        for each in list(self._flight.values()):
+            if now < each.deadline:
+                continue
+            if each.repeats >= self.manners.repeats:
+                self.counters.given_up += 1
+                self._hang_up(Event.LOST, now)
+                return
+            each.repeats += 1
+            each.wait_s *= each.repeats + 1
+            each.deadline = now + each.wait_s
+            self.counters.resent += 1
+            self._out.append(each.frame)
+
+    # reports
+
+    def _room(self) -> bool:
+        return sum(bool(each.reports) for each in self._flight.values()) < self.manners.window
+
+    def _say_due(self, now: float) -> None:
+        """Fill the window: live reports first, then what the store holds; log out when all is said."""
+        if self.state is not State.ONLINE:
+            return
+        while self._room():
+            if self._next is not None and self._next.at <= now:
+                report = self._take(self._next)
+                self._send(REPORT, report.body, now, [report])
+            elif self._store:
+                batch = [self._store.popleft() for _ in range(min(self.manners.batch_max, len(self._store)))]
+                self.counters.uploaded += len(batch)
+                self._ask(BATCH, {"kind": STORED_WHILE_OFFLINE, "reports": [each.body for each in batch]}, now, batch)
+            else:
+                break
+        if self._next is None and not self._store and not self._flight and self.manners.leave:
+            self._move(Event.DONE, now)
+
+    def _take(self, due: Due) -> _Report:
+        """The report that is due, as bytes; the next one takes its place."""
+        report = _Report(self._order, report_body(due.fix, self.identity.edition))
+        self._order += 1
+        self._next = next(self._reports, None)
+        return report
+
+    def _missed(self, now: float) -> Iterator[_Report]:
+        """Reports that fell due while there was no link; a terminal just switched on has missed none."""
+        while self._was_offline and self._next is not None and AT_ONCE < self._next.at <= now:
+            yield self._take(self._next)
+
+    def _keep(self, reports: Iterable[_Report]) -> None:
+        """Put reports into the store, which stays in order and within its bound."""
+        self._store = deque(sorted((*self._store, *reports), key=lambda report: report.order))
+        while len(self._store) > self.manners.store_max:
+            self._store.popleft()
+            self.counters.overwritten += 1
+
+    # hearing
+
+    def _hear(self, frame: Frame, now: float) -> None:
+        """One frame from the platform."""
+        if frame.reject is not Reject.NONE or canonical(frame.phone) != canonical(self.identity.name):
+            self.counters.unreadable += 1
+        elif frame.message_id not in ANSWERS:
+            self._commanded(frame)
+        else:
+            try:
+                body = messages.parse(frame.message_id, frame.edition, frame.body)
+            except ProtocolError:
+                self.counters.unreadable += 1
+                return
+            if frame.message_id == REGISTER_RESPONSE:
+                self._registered(body, now)
+            else:
+                self._answered(body["reply_serial"], body["reply_id"], body["result"], now)
+
+    def _registered(self, body: Mapping[str, Any], now: float) -> None:
+        """0x8100 answers the registration in flight."""
+        each = self._flight.get(body["reply_serial"])
+        if each is None or each.message_id != REGISTER:
+            self.counters.unexpected += 1
+            return
+        del self._flight[body["reply_serial"]]
+        if body["result"] == 0:
+            self.code = body["auth_code"]
+            self._move(Event.REGISTERED, now)
+        else:
+            self.counters.login_refusals += 1
+            self._hang_up(Event.REFUSED, now)
+
+    def _answered(self, serial: int, message_id: int, result: int, now: float) -> None:
+        """0x8001 answers one message in flight: number and id must both fit (quirk C13)."""
+        each = self._flight.get(serial)
+        if each is None or each.message_id != message_id:
+            self.counters.unexpected += 1
+            return
+        del self._flight[serial]
+        if each.reports:
+            self.counters.answered[result] += len(each.reports)
+            (self.acknowledged if result in SUCCESS else self.refused).update(report.body for report in each.reports)
+        elif message_id == AUTHENTICATE and result == 0:
+            self.counters.logins += 1
+            self._move(Event.AUTHENTICATED, now)
+        elif message_id in {REGISTER, AUTHENTICATE}:
+            self.code = None
+            self.counters.login_refusals += 1
+            self._hang_up(Event.REFUSED, now)
+        elif message_id == LOG_OUT:
+            self._hang_up(Event.LEFT, now)
+
+    def _commanded(self, frame: Frame) -> None:
+        """Whatever else the platform says is a command, and wants a general answer."""
+        self.counters.commands[frame.message_id] += 1
+        fields = {"reply_serial": frame.serial, "reply_id": frame.message_id, "result": RESULT.get(frame.message_id, UNSUPPORTED)}
+        self._out.append(self._frame(GENERAL_ANSWER, messages.build(GENERAL_ANSWER, self.identity.edition, fields))[1])
