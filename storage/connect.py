@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 
 from storage.errors import StoreUnavailable, unavailable
 
@@ -46,3 +50,41 @@ async def connect_async(url: str, name: str = "dubhe") -> AsyncConn:
         return await psycopg.AsyncConnection.connect(autocommit=True, **_parameters(url, name))
     except psycopg.Error as error:
         raise unavailable(error) from error
+
+
+class Line:
+    """One asyncio connection, opened when first needed and again after it broke, used by one caller at a time."""
+
+    def __init__(self, url: str, name: str, answer_s_max: float = 30.0) -> None:
+        self._url = url
+        self._name = name
+        self._answer_s_max = answer_s_max
+        self._conn: AsyncConn | None = None
+        self._busy = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[AsyncConn]:
+        """The connection, for one piece of work; what psycopg raises inside becomes `StoreUnavailable`."""
+        async with self._busy:
+            try:
+                async with asyncio.timeout(self._answer_s_max):
+                    if self._conn is None or self._conn.closed:
+                        self._conn = await connect_async(self._url, self._name)
+                    yield self._conn
+            except psycopg.Error as error:
+                if self._conn is not None and self._conn.info.transaction_status != TransactionStatus.IDLE:
+                    await self.close()
+                raise unavailable(error) from error
+            except TimeoutError as error:
+                await self.close()
+                msg = f"the database gives no answer within {self._answer_s_max:g} s"
+                raise StoreUnavailable(msg) from error
+            except BaseException:
+                await self.close()  # cancelled in the middle: the connection's state is anyone's guess
+                raise
+
+    async def close(self) -> None:
+        """Close the connection if there is one; the next turn opens another."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            await conn.close()

@@ -1,0 +1,144 @@
+"""Days of the table `fixes`: made ahead, made when a fix needs one, dropped when old.
+
+A fix of any date is storable. TimescaleDB makes a chunk for whatever day comes. Natively there is one partition a day, made a
+week ahead by `maintain`; a backfill or a wrong clock within the kept days gets its day when it arrives (the writer asks
+`missing_days`); and whatever lies further out (1970, 2099) goes to the default partition, so that no terminal's clock can
+make us create tables without end. Rows waiting in the default partition move when their day is made.
+
+Making a day locks the default partition. When a long read holds it, the day is given up after two seconds and the fix
+goes to the default partition like any other: a reader never delays an answer for longer.
+
+What lies before the kept days is stored, answered, and gone with the next `maintain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg import sql
+
+from storage.connect import Conn, connect
+from storage.errors import unavailable
+
+DAY_US: Final = 86_400_000_000
+DAYS_AHEAD: Final = 7
+LOCK: Final = 0x44756268_66
+"""Key of the advisory lock under which days are made."""
+
+KNOWN_DAYS: Final = """
+SELECT CASE WHEN to_regclass('fixes_default') IS NULL THEN NULL ELSE ARRAY(
+    SELECT to_date(right(inhrelid::regclass::text, 8), 'YYYYMMDD') - date '1970-01-01'
+    FROM pg_inherits WHERE inhparent = 'fixes'::regclass AND inhrelid <> 'fixes_default'::regclass
+    ORDER BY 1) END
+"""
+"""Days since 1970 that have a native partition; NULL for a hypertable, which makes its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceReport:
+    """What one round of `maintain` did; `postponed` names what a lock kept us from, for the next round."""
+
+    made: list[str]
+    dropped: list[str]
+    fixes_deleted: int
+    quarantine_deleted: int
+    postponed: list[str]
+
+
+def missing_days(time_us: NDArray[np.int64], received_us: NDArray[np.int64], known: Collection[int], fixes_days_max: int) -> list[int]:
+    """The days that `time_us` needs, that are not `known` and that deserve a partition of their own."""
+    first, last = int(time_us.min()) // DAY_US, int(time_us.max()) // DAY_US
+    if first == last and first in known:
+        return []
+    today = int(received_us.max()) // DAY_US
+    days = np.unique(time_us // DAY_US).tolist()
+    return [day for day in days if today - fixes_days_max <= day <= today + DAYS_AHEAD and day not in known]
+
+
+def day_sql(day: int) -> sql.SQL:
+    """One statement that makes the native partition of `day` (since 1970) and moves its rows out of the default partition."""
+    start = date(1970, 1, 1) + timedelta(days=day)
+    name, since, until = f"fixes_{start:%Y%m%d}", f"{start} 00:00Z", f"{start + timedelta(days=1)} 00:00Z"
+    return sql.SQL(f"""
+DO $$
+BEGIN
+    PERFORM set_config('lock_timeout', '2s', true);
+    PERFORM pg_advisory_xact_lock({LOCK});
+    IF to_regclass('{name}') IS NULL THEN
+        CREATE TABLE {name} (LIKE fixes INCLUDING INDEXES);
+        LOCK TABLE fixes_default IN ACCESS EXCLUSIVE MODE;
+        WITH moved AS (DELETE FROM fixes_default WHERE time >= '{since}' AND time < '{until}' RETURNING *)
+        INSERT INTO {name} SELECT * FROM moved;
+        ALTER TABLE fixes ATTACH PARTITION {name} FOR VALUES FROM ('{since}') TO ('{until}');
+    END IF;
+END $$""")  # noqa: S608 - dates that we print ourselves
+
+
+def maintain(
+    url: str, now: datetime, *, fixes_days_max: int = 400, quarantine_days_max: int = 90, quarantine_rows_max: int = 1_000_000
+) -> MaintenanceReport:
+    """Make the coming days, drop what is older than the kept ones, bound the quarantine; raises `StoreUnavailable`."""
+    now = now.astimezone(UTC)
+    oldest = now - timedelta(days=fixes_days_max)
+    with connect(url, "dubhe maintain") as conn:
+        try:
+            row = conn.execute(KNOWN_DAYS).fetchone()
+            assert row is not None
+            made, postponed = ([], []) if row[0] is None else _make_ahead(conn, now, set(row[0]))
+            if row[0] is None:
+                dropped, deleted = _drop_chunks(conn, oldest), 0
+            else:
+                dropped, deleted = _drop_days(conn, oldest, row[0], postponed)
+            gone = _trim_quarantine(conn, now - timedelta(days=quarantine_days_max), quarantine_rows_max)
+        except psycopg.Error as error:
+            raise unavailable(error) from error
+    return MaintenanceReport(made, dropped, deleted, gone, postponed)
+
+
+def _make_ahead(conn: Conn, now: datetime, known: set[int]) -> tuple[list[str], list[str]]:
+    made: list[str] = []
+    postponed: list[str] = []
+    today = (now.date() - date(1970, 1, 1)).days
+    for day in range(today - 1, today + DAYS_AHEAD + 1):
+        if day not in known:
+            try:
+                conn.execute(day_sql(day))
+                made.append(_name(day))
+            except psycopg.errors.LockNotAvailable:
+                postponed.append(_name(day))
+    return made, postponed
+
+
+def _drop_days(conn: Conn, oldest: datetime, known: list[int], postponed: list[str]) -> tuple[list[str], int]:
+    dropped = []
+    first_kept = (oldest.date() - date(1970, 1, 1)).days
+    for day in (day for day in known if day < first_kept):
+        try:
+            with conn.transaction():
+                conn.execute("SET LOCAL lock_timeout = '2s'")
+                conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(_name(day))))
+            dropped.append(_name(day))
+        except psycopg.errors.LockNotAvailable:
+            postponed.append(_name(day))
+    return dropped, conn.execute("DELETE FROM fixes_default WHERE time < %s", (oldest,)).rowcount
+
+
+def _drop_chunks(conn: Conn, oldest: datetime) -> list[str]:
+    return [name for (name,) in conn.execute("SELECT drop_chunks('fixes', older_than => %s)", (oldest,))]
+
+
+def _trim_quarantine(conn: Conn, oldest: datetime, rows_max: int) -> int:
+    """Delete by age, then by number, oldest first; ids grow with arrival."""
+    aged = conn.execute("DELETE FROM quarantine WHERE received_at < %s", (oldest,)).rowcount
+    beyond = "DELETE FROM quarantine WHERE id <= (SELECT id FROM quarantine ORDER BY id DESC OFFSET %s LIMIT 1)"
+    return aged + conn.execute(beyond, (rows_max,)).rowcount
+
+
+def _name(day: int) -> str:
+    return f"fixes_{date(1970, 1, 1) + timedelta(days=day):%Y%m%d}"

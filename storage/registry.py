@@ -1,0 +1,288 @@
+"""`Registry`: who is known, who may register, who is logged in where. The gateway's side; `storage/enrol.py` is the operator's.
+
+Every call is one or two round trips for any number of terminals. Raises `StoreUnavailable` like the writer.
+
+Logins are numbered by one sequence for all workers. The table `sessions` holds the latest login of each terminal, and each
+login is told on the channel `dubhe_logins`; a link that holds a smaller number of its terminal is stale and closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+
+from storage.connect import AsyncConn, Line, connect_async
+from storage.errors import StoreUnavailable
+from storage.text import TEXT_MAX, clean, is_name, plate_of
+
+CHANNEL: Final = "dubhe_logins"
+PAIRS_PER_NOTICE: Final = 180
+"""A notice carries less than 8000 bytes; a pair takes at most 41 and a comma."""
+
+RETRY_S: Final = 1.0
+"""Pause before the listener connects again."""
+
+LOCK: Final = 0x44756268_67
+"""Key of the advisory lock under which terminals and vehicles are bound."""
+
+OK, VEHICLE_TAKEN, NO_VEHICLE, TERMINAL_TAKEN, NO_TERMINAL = range(5)
+"""Results of 0x8100 (JT/T 808-2019 §8.6): already registered vehicle or terminal, unknown vehicle or terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """A terminal of the registry."""
+
+    id: int
+    name: str
+    vehicle_id: int | None
+    auth_code: str
+    vetted: bool
+    edition: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a 0x0100 says; texts as they came."""
+
+    province: int
+    city: int
+    maker: str
+    model: str
+    serial_number: str
+    plate_colour: int
+    plate: str
+    edition: str
+
+
+_COLUMNS: Final = "id, name, vehicle_id, auth_code, vetted, edition"
+
+_ADMIT: Final = """
+WITH given AS (SELECT DISTINCT unnest(%(names)s::text[]) AS name),
+     made AS (
+         INSERT INTO terminals (name) SELECT name FROM given WHERE name NOT IN (SELECT name FROM terminals) ORDER BY name
+         ON CONFLICT (name) DO NOTHING RETURNING id, name, vehicle_id, auth_code, vetted, edition)
+SELECT id, name, vehicle_id, auth_code, vetted, edition FROM made
+UNION ALL
+SELECT id, name, vehicle_id, auth_code, vetted, edition FROM terminals JOIN given USING (name)
+"""
+
+_SITUATION: Final = """
+SELECT t.id, t.auth_code, t.vehicle_id, v.id, o.id
+FROM (SELECT) one
+LEFT JOIN terminals t ON t.name = %(name)s
+LEFT JOIN vehicles v ON v.plate = %(plate)s AND v.plate_colour = %(plate_colour)s
+LEFT JOIN terminals o ON o.vehicle_id = v.id
+"""
+
+_DETAILS: Final = """
+UPDATE terminals SET edition = %(edition)s, maker = %(maker)s, model = %(model)s, serial_number = %(serial_number)s,
+    province = %(province)s, city = %(city)s, last_registered_at = now()
+WHERE id = %(terminal_id)s
+"""
+
+_LOGIN: Final = """
+WITH done AS (
+         INSERT INTO sessions (terminal_id, login, worker, peer)
+         SELECT terminal_id, nextval('logins'), %(worker)s, peer
+         FROM unnest(%(ids)s::bigint[], %(peers)s::text[]) AS given (terminal_id, peer) ORDER BY terminal_id
+         ON CONFLICT (terminal_id) DO UPDATE
+         SET login = excluded.login, worker = excluded.worker, peer = excluded.peer, since = now()
+         RETURNING terminal_id, login),
+     part AS (SELECT *, row_number() OVER () / %(size)s AS number FROM done),
+     told AS (SELECT pg_notify(%(channel)s, string_agg(terminal_id || ':' || login, ',')) FROM part GROUP BY number)
+SELECT terminal_id, login, (SELECT count(*) FROM told) FROM done
+"""
+
+_LOGOUT: Final = """
+DELETE FROM sessions USING unnest(%s::bigint[], %s::bigint[]) AS gone (terminal_id, login)
+WHERE sessions.terminal_id = gone.terminal_id AND sessions.login = gone.login
+"""
+
+
+class Registry:
+    """One connection for questions; `logins` opens another for listening."""
+
+    def __init__(self, url: str, *, answer_s_max: float = 30.0) -> None:
+        self._url = url
+        self._line = Line(url, "dubhe registry", answer_s_max)
+
+    async def close(self) -> None:
+        """Close the connection for questions."""
+        await self._line.close()
+
+    async def find(self, names: Collection[str]) -> dict[str, Terminal]:
+        """The terminals among `names` that are known."""
+        wanted = [name for name in names if is_name(name)]
+        if not wanted:
+            return {}
+        async with self._line.turn() as conn:
+            return await _terminals(conn, f"SELECT {_COLUMNS} FROM terminals WHERE name = ANY(%(names)s)", wanted)  # noqa: S608
+
+    async def admit(self, names: Collection[str]) -> dict[str, Terminal]:
+        """The terminals called `names`, made (unvetted) where unknown; what cannot be a terminal's name is left out."""
+        wanted = [name for name in names if is_name(name)]
+        if not wanted:
+            return {}
+        async with self._line.turn() as conn:
+            found = await _terminals(conn, _ADMIT, wanted)
+            if len(found) < len(set(wanted)):  # another worker made one between our look and our insert
+                found |= await _terminals(conn, _ADMIT, [name for name in wanted if name not in found])
+            return found
+
+    async def register(self, name: str, registration: Registration, *, lenient: bool) -> tuple[int, str]:
+        """The result of 0x8100 and the authentication code: the same code again for the same terminal, empty when refused."""
+        if not is_name(name):
+            return NO_TERMINAL, ""
+        said = _said(name, registration)
+        async with self._line.turn() as conn:
+            situation = await _situation(conn, said)
+            result = situation.result(lenient=lenient)
+            if result == OK and situation.unfinished:
+                async with conn.transaction():
+                    await conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+                    situation = await _situation(conn, said)
+                    result = situation.result(lenient=lenient)
+                    if result == OK:
+                        await _bind(conn, said, situation)
+                        situation = await _situation(conn, said)
+            if result != OK:
+                return result, ""
+            assert situation.terminal_id is not None
+            assert situation.auth_code
+            await conn.execute(_DETAILS, said | {"terminal_id": situation.terminal_id})
+            return OK, situation.auth_code
+
+    async def login(self, ids: Sequence[int], worker: str, peers: Sequence[str]) -> dict[int, int]:
+        """Number a login for each terminal and tell every worker; of a terminal given twice the last peer counts."""
+        peer_of = dict(zip(ids, peers, strict=True))
+        if not peer_of:
+            return {}
+        values = {
+            "ids": list(peer_of),
+            "peers": [clean(peer) for peer in peer_of.values()],
+            "worker": clean(worker),
+            "size": PAIRS_PER_NOTICE,
+            "channel": CHANNEL,
+        }
+        async with self._line.turn() as conn:
+            rows = await (await conn.execute(_LOGIN, values)).fetchall()
+        return {terminal_id: login for terminal_id, login, _ in rows}
+
+    async def logout(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Forget these (terminal, login) pairs; a terminal that logged in again since stays."""
+        ids, logins = [list(column) for column in zip(*pairs, strict=True)] or ([], [])
+        if ids:
+            async with self._line.turn() as conn:
+                await conn.execute(_LOGOUT, (ids, logins))
+
+    async def logins(self) -> AsyncIterator[list[tuple[int, int]]]:
+        """Every worker's logins as (terminal, login), for ever; connects again by itself, and then tells what stands.
+
+        After each connect the first list is the table as it is, so that nothing told meanwhile is missed.
+        """
+        while True:
+            try:
+                conn = await connect_async(self._url, "dubhe logins")
+            except StoreUnavailable:
+                await asyncio.sleep(RETRY_S)
+                continue
+            async with conn:
+                try:
+                    await conn.execute(f"LISTEN {CHANNEL}")
+                    if standing := await (await conn.execute("SELECT terminal_id, login FROM sessions")).fetchall():
+                        yield [(terminal_id, login) for terminal_id, login in standing]
+                    async for notice in conn.notifies():
+                        if pairs := _pairs(notice.payload):
+                            yield pairs
+                except psycopg.Error:
+                    await asyncio.sleep(RETRY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    """What the registry holds about the two parties of a registration."""
+
+    plate_given: bool
+    terminal_id: int | None
+    auth_code: str | None
+    bound_to: int | None
+    vehicle_id: int | None
+    holder_id: int | None
+
+    def result(self, *, lenient: bool) -> int:
+        """The result of 0x8100; leniently the unknown is no obstacle."""
+        if self.terminal_id is None and not lenient:
+            return NO_TERMINAL
+        if self.plate_given and self.vehicle_id is None and not lenient:
+            return NO_VEHICLE
+        if self.holder_id is not None and self.holder_id != self.terminal_id:
+            return VEHICLE_TAKEN
+        if self.plate_given and self.bound_to is not None and self.bound_to != self.vehicle_id:
+            return TERMINAL_TAKEN
+        return OK
+
+    @property
+    def unfinished(self) -> bool:
+        """Something must be made or bound before the terminal is registered."""
+        return self.terminal_id is None or (self.plate_given and self.bound_to is None)
+
+
+async def _situation(conn: AsyncConn, said: dict[str, Any]) -> _Situation:
+    row = await (await conn.execute(_SITUATION, said)).fetchone()
+    assert row is not None
+    return _Situation(bool(said["plate"]), *row)
+
+
+async def _bind(conn: AsyncConn, said: dict[str, Any], situation: _Situation) -> None:
+    """Make what is missing, unvetted, and bind the two."""
+    if situation.terminal_id is None:
+        await conn.execute("INSERT INTO terminals (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING", said)
+    if not situation.plate_given:
+        return
+    if situation.vehicle_id is None:
+        await conn.execute(
+            "INSERT INTO vehicles (plate, plate_colour, vin)"
+            " VALUES (%(plate)s, %(plate_colour)s, CASE WHEN %(plate_colour)s = 0 THEN %(plate)s END)"
+            " ON CONFLICT DO NOTHING",
+            said,
+        )
+    await conn.execute(
+        "UPDATE terminals SET vehicle_id = v.id FROM vehicles v"
+        " WHERE terminals.name = %(name)s AND v.plate = %(plate)s AND v.plate_colour = %(plate_colour)s",
+        said,
+    )
+    await conn.execute(
+        "INSERT INTO bindings (vehicle_id, terminal_id) SELECT vehicle_id, id FROM terminals WHERE name = %(name)s ON CONFLICT DO NOTHING",
+        said,
+    )
+
+
+async def _terminals(conn: AsyncConn, query: str, names: list[str]) -> dict[str, Terminal]:
+    rows = await (await conn.execute(query, {"names": names})).fetchall()
+    return {terminal.name: terminal for terminal in (Terminal(*row) for row in rows)}
+
+
+def _said(name: str, registration: Registration) -> dict[str, Any]:
+    """The registration as values for a query."""
+    return {
+        "name": name,
+        "plate": plate_of(registration.plate),
+        "plate_colour": registration.plate_colour,
+        "province": registration.province,
+        "city": registration.city,
+        "maker": clean(registration.maker),
+        "model": clean(registration.model),
+        "serial_number": clean(registration.serial_number),
+        "edition": clean(registration.edition, TEXT_MAX),
+    }
+
+
+def _pairs(payload: str) -> list[tuple[int, int]]:
+    """The pairs of one notice; anybody may write to a channel, so what is not a pair is nothing."""
+    return [(int(terminal_id), int(login)) for terminal_id, login in re.findall(r"(\d{1,19}):(\d{1,19})", payload)]
