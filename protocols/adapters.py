@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import construct
 import numpy as np
@@ -34,6 +34,13 @@ class Flags(int):
 
     names: tuple[str | None, ...] = ()
 
+    @classmethod
+    def of(cls, value: int, names: tuple[str | None, ...]) -> Self:
+        """The word `value` whose bits, from bit 0, have these names."""
+        flags = cls(value)
+        flags.names = names
+        return flags
+
     @property
     def words(self) -> list[str]:
         """The names of the bits that are set; a bit without a name is `bit_n`."""
@@ -49,9 +56,7 @@ class Bits(Adapter):
         self.names = tuple(names)
 
     def _decode(self, obj: int, _context: object, _path: str) -> Flags:
-        flags = Flags(obj)
-        flags.names = self.names
-        return flags
+        return Flags.of(obj, self.names)
 
     def _encode(self, obj: int, _context: object, _path: str) -> int:
         return obj

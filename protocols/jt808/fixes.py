@@ -193,21 +193,21 @@ def _singles(frames: FrameBatch, rows: Index) -> _Reports:
 
 def _batches(frames: FrameBatch, rows: Index) -> tuple[_Reports, _Reports, Index]:
     """The reports of 0x0704 frames, in the order of their bytes; the count is not believed (quirk D19), what is there counts."""
+    headed = frames.body.length[rows] >= BATCH_HEAD_BYTES
+    headless, rows = rows[~headed], rows[headed]
     body = frames.body.take(rows)
-    buffer = body.buffer
-    begin = np.minimum(body.start + BATCH_HEAD_BYTES, body.stop)
+    buffer, begin = body.buffer, body.start + BATCH_HEAD_BYTES
     run = walk(Spans(buffer, begin, body.stop), id_bytes=0, length_bytes=LENGTH_BYTES)
     order = np.argsort(run.begin, kind="stable")
     parent = run.parent[order]
-    backfill = buffer[body.start + BATCH_HEAD_BYTES - 1] == STORED_OFFLINE
+    backfill = buffer[begin - 1] == STORED_OFFLINE
     torn = body.stop - run.end >= LENGTH_BYTES
     promised = buffer[body.start].astype(np.int64) + buffer[body.start + 1]
-    empty = (np.bincount(parent, minlength=len(rows)) == 0) & ~torn
-    hollow = empty & ((promised > 0) | (body.length < BATCH_HEAD_BYTES))
+    hollow = (np.bincount(parent, minlength=len(rows)) == 0) & ~torn & (promised > 0)
     return (
         _Reports(rows[parent], run.values.take(order), backfill[parent]),
         _Reports(rows[torn], Spans(buffer, run.end[torn] + LENGTH_BYTES, body.stop[torn]), backfill[torn]),
-        rows[hollow],
+        np.concatenate((headless, rows[hollow])),
     )
 
 

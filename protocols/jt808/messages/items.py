@@ -13,7 +13,7 @@ from construct import (
     Array,
     Bytes,
     ConstructError,
-    GreedyRange,
+    ExprAdapter,
     Int8ub,
     Int16sb,
     Int16ub,
@@ -21,9 +21,11 @@ from construct import (
     SizeofError,
     Struct,
     Terminated,
+    this,
 )
 
 from protocols.adapters import BcdTime, Bits, MicroDegrees, Scaled, SignMagnitude
+from protocols.jt808.messages.registry import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Item:
         for form in self.forms:
             if _size(form) in {len(value), None}:
                 try:
-                    return Struct("value" / form, Terminated).parse(value).value
+                    return plain(Struct("value" / form, Terminated).parse(value).value)
                 except ConstructError:
                     continue
         return None
@@ -73,6 +75,7 @@ VEHICLE_SIGNALS: Final = (
 )
 VEHICLE_STATE: Final = ("acc_on", "left_turn", "right_turn", "wiper", "brake", "card_in", None, None, None, None, "positioned")
 TYRE_ALARMS: Final = ("periodic", "high_pressure", "low_pressure", "hot", "sensor", "unbalanced", "slow_leak", "battery_low")
+NO_READING: Final = 0xFF
 CHANNELS: Final = tuple(f"channel_{number}" for number in range(1, 33))
 
 _MARK: Final = ("terminal_id" / Bytes(7), "time" / BcdTime(), "sequence" / Int8ub, "attachments" / Int8ub, "reserved" / Bytes(1))
@@ -89,21 +92,33 @@ def _alarm(*middle: Any) -> tuple[Any, ...]:  # noqa: ANN401 - construct carries
 
 
 _KIND_AND_LEVEL: Final = ("type" / Int8ub, "level" / Int8ub)
-_TYRE: Final = Struct(
-    "position" / Int8ub,
-    "alarms" / Bits(Int16ub, TYRE_ALARMS),
-    "pressure_kpa" / Int16ub,
-    "temperature_c" / Int16sb,
-    "battery_percent" / Int16ub,
+
+
+_PRESSURE: Final = ExprAdapter(
+    Int8ub,
+    decoder=lambda byte, _context: None if byte == NO_READING else byte,
+    encoder=lambda pressure, _context: NO_READING if pressure is None else pressure,
 )
+
+
+def _tyre_alarm(mark: tuple[Any, ...], position: Any) -> Struct:  # noqa: ANN401 - construct carries no types
+    tyre = Struct(
+        "position" / position,
+        "alarms" / Bits(Int16ub, TYRE_ALARMS),
+        "pressure_kpa" / Int16ub,
+        "temperature_c" / Int16sb,
+        "battery_percent" / Int16ub,
+    )
+    head = ("alarm_id" / Int32ub, "flag" / Int8ub, *_PLACE, "vehicle_state" / Bits(Int16ub, VEHICLE_STATE), "mark" / Struct(*mark))
+    return Struct(*head, "count" / Int8ub, "tyres" / Array(this.count, tyre))
+
 
 ITEMS: Final = {
     0x01: Item("mileage_km", (Scaled(Int32ub, 10),)),
     0x02: Item("fuel_l", (Scaled(Int16ub, 10),)),
     0x03: Item("recorder_speed_kmh", (Scaled(Int16ub, 10),)),
     0x04: Item("alarm_event_id", (Int16ub,)),
-    # 255: no such tyre, or no reading
-    0x05: Item("tyre_pressures_pa", (Array(30, Int8ub),)),
+    0x05: Item("tyre_pressures_pa", (Array(30, _PRESSURE),)),
     0x06: Item("carriage_temp_c", (SignMagnitude(),)),
     0x11: Item("overspeed", (Struct("place_kind" / Int8ub), Struct("place_kind" / Int8ub, "place_id" / Int32ub))),
     0x12: Item("area_in_out", (Struct("place_kind" / Int8ub, "place_id" / Int32ub, "direction" / Int8ub),)),
@@ -144,19 +159,7 @@ ITEMS: Final = {
         ),
     ),
     0x65: Item("dsm_alarm", _alarm(*_KIND_AND_LEVEL, "fatigue_degree" / Int8ub, "reserved" / Bytes(4))),
-    0x66: Item(
-        "tyre_alarm",
-        (
-            Struct(
-                "alarm_id" / Int32ub,
-                "flag" / Int8ub,
-                *_PLACE,
-                "vehicle_state" / Bits(Int16ub, VEHICLE_STATE),
-                "mark" / Struct(*_MARK),
-                "count" / Int8ub,
-                "tyres" / GreedyRange(_TYRE),
-            ),
-        ),
-    ),
+    # printed offsets are off by one; Guangdong writes the position in two bytes
+    0x66: Item("tyre_alarm", (_tyre_alarm(_MARK, Int8ub), _tyre_alarm(_LONG_MARK, Int16ub))),
     0x67: Item("blind_zone_alarm", _alarm("type" / Int8ub)),
 }

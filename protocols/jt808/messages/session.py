@@ -89,7 +89,7 @@ AUTHENTICATE = {
 def authenticate_edition(edition: int, body: bytes) -> int:
     """The form of a 0x0102: where the length byte does not fit the body, all of it is the code (quirk C9)."""
     fits = edition == V2019 and len(body) > 0 and 1 + body[0] + IMEI_BYTES <= len(body)
-    return V2019 if fits else V2011
+    return V2019 if fits else min(edition, V2013)
 
 
 declare(0x0102, AUTHENTICATE, authenticate_edition)
