@@ -34,7 +34,7 @@ LOCK: Final = 0x44756268_66
 KNOWN_DAYS: Final = """
 SELECT CASE WHEN to_regclass('fixes_default') IS NULL THEN NULL ELSE ARRAY(
     SELECT to_date(right(inhrelid::regclass::text, 8), 'YYYYMMDD') - date '1970-01-01'
-    FROM pg_inherits WHERE inhparent = 'fixes'::regclass AND inhrelid <> 'fixes_default'::regclass
+    FROM pg_inherits WHERE inhparent = 'fixes'::regclass AND inhrelid <> to_regclass('fixes_default')
     ORDER BY 1) END
 """
 """Days since 1970 that have a native partition; NULL for a hypertable, which makes its own."""

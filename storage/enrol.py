@@ -1,0 +1,173 @@
+"""The operator's side of the registry: terminals and vehicles entered by hand or from a spreadsheet, for the command line.
+
+What an operator enters is vetted. Nothing is rebound silently: whoever serves one vehicle is released before serving another.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+
+from storage.connect import Conn, connect
+from storage.errors import StoreError, unavailable
+from storage.registry import LOCK
+from storage.text import clean, is_name, plate_of
+from tracks.terminal import canonical
+
+COLOURS: Final = {
+    "未上牌": 0, "unplated": 0, "蓝": 1, "blue": 1, "黄": 2, "yellow": 2, "黑": 3, "black": 3, "白": 4, "white": 4,
+    "绿": 5, "green": 5, "其他": 9, "other": 9, "农黄": 91, "农绿": 92, "黄绿": 93, "渐变绿": 94,
+}  # fmt: skip
+"""Plate colours of JT/T 697.7-2014 §5.6 by name."""
+
+HEADINGS: Final = {
+    "terminal": ("terminal", "终端", "终端号", "终端手机号", "sim", "phone"),
+    "plate": ("plate", "车牌", "车牌号", "车牌号码"),
+    "plate_colour": ("plate_colour", "colour", "color", "车牌颜色"),
+    "vin": ("vin", "车架号", "车辆识别代号"),
+}
+"""Column of an import → the headings it may have."""
+
+
+class EnrolError(StoreError):
+    """An entry cannot be taken; the sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of a spreadsheet: every row below the heading was taken or has a reason."""
+
+    taken: int
+    errors: list[tuple[int, str]]
+    """Line of the file (the heading is line 1) and what is wrong with it."""
+
+
+def add_terminal(url: str, name: str, plate: str = "", plate_colour: str = "", vin: str = "") -> None:
+    """Enter a terminal and, when a plate is given, its vehicle, and bind them; entering the same twice changes nothing."""
+    with _entering(url) as conn:
+        _enter(conn, _name(name), plate, plate_colour, vin)
+
+
+def add_vehicle(url: str, plate: str, plate_colour: str, vin: str = "") -> None:
+    """Enter a vehicle; entering the same twice changes nothing."""
+    with _entering(url) as conn:
+        _enter(conn, "", plate, plate_colour, vin)
+
+
+def release_terminal(url: str, name: str) -> None:
+    """Take a terminal off its vehicle; its old fixes stay the vehicle's."""
+    with _entering(url) as conn:
+        if conn.execute("UPDATE terminals SET vehicle_id = NULL WHERE name = %s", (_name(name),)).rowcount == 0:
+            msg = f"terminal {clean(name)!r} is not in the registry"
+            raise EnrolError(msg)
+
+
+def import_csv(url: str, sheet: bytes) -> ImportReport:
+    """Enter every row of a CSV file with headings (UTF-8 or, as Excel writes it in China, GBK); bad rows are reported, not fatal."""
+    try:
+        text = sheet.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = sheet.decode("gb18030", "replace")
+    lines = csv.DictReader(text.splitlines())
+    columns = _columns([heading or "" for heading in lines.fieldnames or []])
+    taken = 0
+    errors: list[tuple[int, str]] = []
+    with _entering(url) as conn:
+        for line in lines:
+            values = {column: (line.get(heading) or "").strip() for column, heading in columns.items()}
+            if any(values.values()):
+                try:
+                    name = _name(values["terminal"]) if values.get("terminal") else ""
+                    _enter(conn, name, values.get("plate", ""), values.get("plate_colour", ""), values.get("vin", ""))
+                    taken += 1
+                except EnrolError as error:
+                    errors.append((lines.line_num, str(error)))
+    return ImportReport(taken, errors)
+
+
+@contextmanager
+def _entering(url: str) -> Iterator[Conn]:
+    with connect(url, "dubhe enrol") as conn:
+        try:
+            yield conn
+        except psycopg.Error as error:
+            raise unavailable(error) from error
+
+
+def _columns(headings: list[str]) -> Mapping[str, str]:
+    plain = {heading.strip().lower(): heading for heading in headings}
+    columns = {column: plain[alias] for column, aliases in HEADINGS.items() for alias in reversed(aliases) if alias in plain}
+    if not {"terminal", "plate"} & set(columns):
+        msg = f"the first line must name a column terminal (终端号) or plate (车牌号); it names {', '.join(map(clean, headings)) or 'none'}"
+        raise EnrolError(msg)
+    return columns
+
+
+def _enter(conn: Conn, name: str, plate: str, plate_colour: str, vin: str) -> None:
+    plate = plate_of(plate)
+    if not name and not plate:
+        msg = "neither a terminal nor a plate is given"
+        raise EnrolError(msg)
+    colour = _colour(plate_colour) if plate else 0
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        if name:
+            terminal_id, bound_to = _row(
+                conn,
+                "INSERT INTO terminals (name, vetted) VALUES (%s, true)"
+                " ON CONFLICT (name) DO UPDATE SET vetted = true RETURNING id, vehicle_id",
+                (name,),
+            )
+        if plate:
+            (vehicle_id,) = _row(
+                conn,
+                "INSERT INTO vehicles (plate, plate_colour, vin, vetted) VALUES (%s, %s, %s, true)"
+                " ON CONFLICT (plate, plate_colour) DO UPDATE"
+                " SET vetted = true, vin = coalesce(excluded.vin, vehicles.vin) RETURNING id",
+                (plate, colour, clean(vin).upper() or (plate if colour == 0 else None)),
+            )
+        if name and plate and bound_to != vehicle_id:
+            _bind(conn, (terminal_id, name, bound_to), (vehicle_id, plate))
+
+
+def _bind(conn: Conn, terminal: tuple[int, str, int | None], vehicle: tuple[int, str]) -> None:
+    terminal_id, name, bound_to = terminal
+    vehicle_id, plate = vehicle
+    if bound_to is not None:
+        msg = f"terminal {name} serves another vehicle; release it first"
+        raise EnrolError(msg)
+    holder = conn.execute("SELECT name FROM terminals WHERE vehicle_id = %s", (vehicle_id,)).fetchone()
+    if holder is not None:
+        msg = f"vehicle {plate} is served by terminal {holder[0]}; release that first"
+        raise EnrolError(msg)
+    conn.execute("UPDATE terminals SET vehicle_id = %s WHERE id = %s", (vehicle_id, terminal_id))
+    conn.execute("INSERT INTO bindings (vehicle_id, terminal_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (vehicle_id, terminal_id))
+
+
+def _row(conn: Conn, query: str, values: tuple[object, ...]) -> tuple[Any, ...]:
+    row = conn.execute(query, values).fetchone()
+    assert row is not None
+    return row
+
+
+def _name(text: str) -> str:
+    name = canonical(text)
+    if not text.strip() or not is_name(name):
+        msg = f"{clean(text)!r} cannot be a terminal's name"
+        raise EnrolError(msg)
+    return name
+
+
+def _colour(text: str) -> int:
+    word = text.strip().lower().removesuffix("色")
+    if word.isdecimal() and int(word) in COLOURS.values():
+        return int(word)
+    if word not in COLOURS:
+        msg = f"plate colour {clean(text)!r} is none of {', '.join(COLOURS)} or their numbers"
+        raise EnrolError(msg)
+    return COLOURS[word]
