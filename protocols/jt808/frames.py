@@ -120,11 +120,15 @@ def _read(pieces: _Pieces) -> FrameBatch:
     """The rows of these pieces: checksum, header, reason."""
     clean, start = pieces.clean, pieces.clean.start
     buffer = clean.buffer
+    length = clean.length
     attributes = LEAD_LAYOUT.cast(buffer, start)["attributes"]
+    tiny = length < LEAD_LAYOUT.itemsize
+    if tiny.any():
+        # what was read there belongs to the flag and the next piece, but for one byte of three
+        attributes &= np.where(tiny, np.where(length == LEAD_LAYOUT.itemsize - 1, 0xFF00, 0), 0xFFFF).astype(np.uint16)
     declared = (attributes & LENGTH_BITS).astype(np.int64)
     packaged = (attributes & PACKAGED_BIT) != 0
     modern = (attributes & VERSION_BIT) != 0
-    length = clean.length
     header = BYTES_2013 + VERSION_BYTES * modern + PACKAGE_BYTES * packaged
     actual = length - header - 1
     misfit = actual != declared
@@ -145,11 +149,13 @@ def _read(pieces: _Pieces) -> FrameBatch:
         nonsense = packaged & ((index == 0) | (index > total))
         reject[nonsense & (reject == Reject.NONE)] = Reject.BAD_SUBPACKAGE
     reject[pieces.doubtful & (reject != Reject.NONE)] = Reject.BAD_ESCAPE
-    message_id, high, low, serial = head["message_id"].astype(np.int32), *head["phone"], head["serial"]
+    message_id, version, serial = head["message_id"].astype(np.int32), head["protocol_version"], head["serial"]
+    high, low = head["phone"]
     cut = actual < 0
     if cut.any():
         reject[cut] = Reject.TRUNCATED
-        message_id[length < LEAD_LAYOUT.itemsize] = ABSENT
+        message_id[tiny] = ABSENT
+        version[length <= LEAD_LAYOUT.itemsize] = 0
         unread = length < header - PACKAGE_BYTES * packaged
         high, low, serial = high * ~unread, low * ~unread, serial * ~unread
         total, index = total * ~cut, index * ~cut
@@ -158,7 +164,7 @@ def _read(pieces: _Pieces) -> FrameBatch:
         chunk=pieces.chunk.astype(np.int32),
         message_id=message_id,
         edition=np.where(modern, V2019, V2013).astype(np.uint8),
-        protocol_version=head["protocol_version"],
+        protocol_version=version,
         phone_high=high,
         phone_low=low,
         serial=serial,
