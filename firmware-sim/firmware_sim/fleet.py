@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -45,16 +45,28 @@ class Fleet:
     """The terminals of a plan.
 
     `start` is the UTC second at which their buses are found on the road, `begin` is that moment by the clock that drives them.
+    Once `stopping()` is true every terminal still sends the one report it has ready, waits for its answers and logs out.
     """
 
-    def __init__(self, plan: Plan, *, start: int, begin: float = 0.0, roads: Sequence[Road] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        start: int,
+        begin: float = 0.0,
+        roads: Sequence[Road] | None = None,
+        stopping: Callable[[], bool] | None = None,
+    ) -> None:
         self.plan = plan
         self.terminals: list[Terminal] = []
         self.machines: list[Machine] = []
         roads = roads or line_71()
         for index in range(plan.terminals):
             drawn = Random(f"{plan.seed}/{index}/faults")  # noqa: S311 - a simulation
-            terminal = Terminal(identity(plan, index), _reports(plan, index, roads, start, begin), plan.manners)
+            reports = _reports(plan, index, roads, start, begin)
+            if stopping is not None:
+                reports = takewhile(lambda _: not stopping(), reports)
+            terminal = Terminal(identity(plan, index), reports, plan.manners)
             self.terminals.append(terminal)
             self.machines.append(Faulty(terminal, plan.rates, drawn) if plan.rates != Rates() else terminal)
 

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from xml.etree import ElementTree as ET
 
 from firmware_sim.report import Fix
-from firmware_sim.roads import distance_m
+from firmware_sim.roads import DATA, distance_m
 
 
 class RecordingError(ValueError):
@@ -167,6 +167,11 @@ def read_frames(path: Path) -> Iterator[RecordedFrame]:
                 raise RecordingError(path, number, "no frame in hex; a frame begins and ends with 7e, and so does the line's end")
             time = seconds_of(found["time"]) if found["time"] else None
             yield RecordedFrame(time, bytes.fromhex("".join(found["hex"].split())))
+
+
+def captured_frames() -> list[bytes]:
+    """What terminals sent, as public repositories carry it: logs of real ones and samples of test suites, broken frames included."""
+    return [frame.wire for frame in read_frames(DATA / "captured.txt")]
 
 
 FIX_READERS: Final = {".csv": read_csv, ".gpx": read_gpx, ".nmea": read_nmea, ".nme": read_nmea}

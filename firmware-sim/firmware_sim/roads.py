@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from itertools import cycle, dropwhile, islice, pairwise
 from math import atan2, cos, degrees, hypot, radians, sqrt
 from pathlib import Path
@@ -90,12 +89,12 @@ class Pace:
     """Standard deviation, north and east each."""
 
 
-LINE_71: Final = "data/shanghai_71.geojson"
+DATA: Final = Path(__file__).parent / "data"
 
 
 def line_71() -> list[Road]:
     """Shanghai's bus line 71, both directions (source and licence stand beside the data); its one tunnel is made up."""
-    return _read(json.loads(resources.files("firmware_sim").joinpath(LINE_71).read_text(encoding="utf-8")))
+    return read_roads(DATA / "shanghai_71.geojson")
 
 
 def read_roads(path: Path) -> list[Road]:
