@@ -15,13 +15,13 @@ from dubhe.bench import bench as run_bench
 from dubhe.decode import tree
 from dubhe.export import FORMATS, write_track
 from dubhe.registry import terminal_app, vehicle_app
-from dubhe.supervisor import CannotStart, database, serve as run_tree
+from dubhe.supervisor import CannotStart, database
+from dubhe.supervisor import serve as run_tree
 from ingest import log as logs
 from ingest.settings import SettingError, Settings
 from protocols.jt808.describe import describe
-from storage.embedded import EmbeddedError
-from storage.migrate import SchemaOutdated, migrate as run_migrations
-from storage.writer import StoreUnavailable
+from storage.errors import StoreError
+from storage.migrate import migrate as run_migrations
 
 app = typer.Typer(
     name="dubhe",
@@ -138,5 +138,5 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 - click's o
     """Run the command; what a user can mend is one sentence and exit status 2."""
     try:
         return app(arguments)
-    except (SettingError, CannotStart, SchemaOutdated, EmbeddedError, StoreUnavailable) as error:
+    except (SettingError, CannotStart, StoreError) as error:
         _fail(error)

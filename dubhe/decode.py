@@ -23,7 +23,9 @@ def _lines(value: Any, depth: int) -> Iterator[str]:  # noqa: ANN401 - JSON
     for name, each in pairs:
         if each is None or each == {} or each == []:
             continue
-        if isinstance(each, Mapping) or (isinstance(each, Sequence) and not isinstance(each, str) and any(isinstance(x, Mapping) for x in each)):
+        if isinstance(each, Mapping) or (
+            isinstance(each, Sequence) and not isinstance(each, str) and any(isinstance(x, Mapping) for x in each)
+        ):
             yield f"{pad}{name}"
             yield from _lines(each, depth + 1)
         else:

@@ -18,6 +18,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,8 @@ from ingest import metrics
 from ingest.settings import Settings, host_port
 from ingest.worker import EX_CONFIG
 from storage.embedded import Embedded
-from storage.migrate import is_empty, migrate, require_current
+from storage.health import is_empty
+from storage.migrate import migrate, require_current
 from storage.partitions import maintain
 
 log: Final = logs.get("dubhe.supervisor")
@@ -133,6 +135,7 @@ class Supervisor:
                 await asyncio.to_thread(
                     maintain,
                     self.url,
+                    datetime.now(UTC),
                     fixes_days_max=at.fixes_days_max,
                     quarantine_days_max=at.quarantine_days_max,
                     quarantine_rows_max=at.quarantine_rows_max,

@@ -3,7 +3,7 @@
 Row by row, because these are few; what they ask of the registry is asked once per batch.
 
 Admission in one place: `strict` believes a terminal after 0x0102 was right; `lenient` also creates unknown ones and takes their
-reports at once, but a terminal that was given a code must still show that code when it authenticates.
+reports at once, and checks the code of vetted ones only.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ingest.links import NOBODY, LinkTable, SessionTable
 from protocols.errors import ProtocolError
 from protocols.jt808 import messages
 from protocols.jt808.frames import FrameBatch
+from protocols.jt808.header import EDITIONS
 from storage.registry import Registration, Registry, Terminal
 from tracks.fix import ABSENT
 from tracks.spans import Index
@@ -142,11 +143,11 @@ class Conversation:
             serial_number=body["terminal_id"],
             plate_colour=body["plate_colour"],
             plate=body["plate"],
-            edition=body["edition"],
+            edition=EDITIONS[messages.MESSAGES[0x0100].edition_of(int(turn.frames.edition[row]), turn.frames.body.bytes_at(row))],
         )
         result, code = await self.registry.register(name, wanted, lenient=self.lenient)
         log.info("registered" if result == 0 else "registration refused", terminal=name, result=result, plate=wanted.plate)
-        fields = {"serial": int(turn.frames.serial[row]), "result": result, "auth_code": code}
+        fields = {"reply_serial": int(turn.frames.serial[row]), "result": result, "auth_code": code}
         turn.answer[row] = self._wire(turn, row, 0x8100, fields)
         if result == 0:
             turn.known.update(await self.registry.find([name]))
@@ -160,7 +161,7 @@ class Conversation:
         if self.lockout.locked(name, at.host, turn.now_us):
             turn.verdict[row] = Verdict.FAILED
         elif terminal is not None and (
-            hmac.compare_digest(terminal.auth_code.encode(), body["auth_code"].encode()) or (self.lenient and not terminal.auth_code)
+            hmac.compare_digest(terminal.auth_code.encode(), body["auth_code"].encode()) or (self.lenient and not terminal.vetted)
         ):
             self.lockout.right(name, at.host)
             turn.login.setdefault((slot, name), row)

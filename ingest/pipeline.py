@@ -24,7 +24,8 @@ from ingest.gather import Gather, Gathered
 from ingest.links import NOBODY, LinkTable, SessionTable
 from protocols.jt808.fixes import CARRIERS, fixes
 from protocols.jt808.frames import FrameBatch, split
-from storage.writer import CommitReport, StoreUnavailable, TrackWriter
+from storage.errors import StoreUnavailable
+from storage.writer import CommitReport, TrackWriter
 from tracks.fix import ABSENT, SOURCES, FixBatch
 from tracks.reject import RejectBatch
 from tracks.spans import Index, Spans, as_bytes

@@ -84,7 +84,7 @@ class Settings:
     terminals_per_link_max: int = _number(1, 1, 100_000, "terminals behind one connection; more than one only for forwarders")
     links_max: int = _number(60_000, 1, 1_000_000, "connections per worker")
     links_per_address_max: int = _number(30_000, 1, 1_000_000, "connections per worker from one address (a carrier's NAT is one)")
-    connects_per_second_max: int = _number(5_000, 1, 1_000_000, "new connections per second and worker; more are closed at once")
+    connects_per_second_max: int = _number(50_000, 1, 1_000_000, "new connections per second and worker; more are closed at once")
     link_bytes_per_second_max: int = _number(1_048_576, 1_024, 1 << 30, "a connection that sends more is not read for a while")
     idle_timeout_s: int = _number(300, 5, 86_400, "a connection that says nothing for so long is closed")
     login_failures_max: int = _number(5, 1, 1_000, "wrong authentication codes from one address before the lock-out")

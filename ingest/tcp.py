@@ -7,7 +7,7 @@ Hot: one call of `data_received` per packet and one of `write` per batch and lin
 from __future__ import annotations
 
 import asyncio
-import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -78,7 +78,7 @@ class Porter:
 class TcpLink(asyncio.Protocol):
     """One terminal's (or forwarder's) connection."""
 
-    __slots__ = ("_deframer", "_fd", "_gather", "_porter", "_ticket", "_transport", "host", "peer")
+    __slots__ = ("_choked", "_deframer", "_gather", "_porter", "_socket", "_ticket", "_transport", "host", "peer")
 
     def __init__(self, porter: Porter) -> None:
         self._porter = porter
@@ -86,7 +86,8 @@ class TcpLink(asyncio.Protocol):
         self._deframer = Deframer(porter.frame_bytes_max)
         self._transport: Any = None
         self._ticket = -1
-        self._fd = -1
+        self._socket: socket.socket | None = None
+        self._choked = False
         self.host = self.peer = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -99,7 +100,9 @@ class TcpLink(asyncio.Protocol):
             self._porter.turn_away(reason, self.peer)
             self._transport.abort()
             return
-        self._fd = transport.get_extra_info("socket").fileno()
+        self._transport.set_write_buffer_limits(0)
+        given = transport.get_extra_info("socket")
+        self._socket = socket.socket(given.family, given.type, given.proto, fileno=given.fileno())
         self._ticket = self._porter.links.open(self, now_us())
 
     def data_received(self, data: bytes) -> None:
@@ -118,12 +121,15 @@ class TcpLink(asyncio.Protocol):
         self._gather.add(data, self._ticket, now_us(), self)
 
     def write(self, data: bytes) -> None:
-        """Send now when the socket takes it, otherwise through the transport's buffer."""
-        if self._ticket < 0:
+        """Send now what the socket takes, and the rest through the transport's buffer.
+
+        Sending is half of what a gateway does, so it goes to the socket without the transport's queue and its turn of the loop.
+        """
+        if self._socket is None:
             return
-        if not self._transport.get_write_buffer_size():
+        if not self._choked:
             try:
-                sent = os.write(self._fd, data)
+                sent = self._socket.send(data)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -134,12 +140,15 @@ class TcpLink(asyncio.Protocol):
         self._transport.write(data)
 
     def pause_writing(self) -> None:
-        """A peer that does not read its answers is not read either."""
+        """The transport's buffer holds something: until it is gone nothing may overtake it, and who does not read is not read."""
+        self._choked = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It reads again."""
-        self._transport.resume_reading()
+        self._choked = False
+        if self not in self._gather.paused:
+            self._transport.resume_reading()
 
     def pause(self) -> None:
         """Read no more until `resume`."""
@@ -147,7 +156,7 @@ class TcpLink(asyncio.Protocol):
 
     def resume(self) -> None:
         """Read again."""
-        if self._ticket >= 0:
+        if self._ticket >= 0 and not self._choked:
             self._transport.resume_reading()
 
     def close(self, reason: str) -> None:
@@ -167,6 +176,9 @@ class TcpLink(asyncio.Protocol):
     def _leave(self, reason: str) -> None:
         self._porter.closed[reason] = self._porter.closed.get(reason, 0) + 1
         self._gather.paused.discard(self)
+        if self._socket is not None:
+            self._socket.detach()  # the descriptor is the transport's
+            self._socket = None
         ticket, self._ticket = self._ticket, -1
         self._porter.on_close(ticket)
 

@@ -25,9 +25,10 @@ from ingest.links import LinkTable, SessionTable
 from ingest.pipeline import DATABASE_AWAY, Pipeline
 from ingest.settings import Settings, host_port
 from ingest.tcp import Porter, TcpLink, UdpDoor, now_us
-from storage.migrate import SchemaOutdated, require_current
+from storage.errors import SchemaOutdated, StoreUnavailable
+from storage.migrate import require_current
 from storage.registry import Registry
-from storage.writer import StoreUnavailable, TrackWriter
+from storage.writer import TrackWriter
 
 log: Final = structlog.get_logger("dubhe.worker")
 
@@ -72,7 +73,7 @@ class Worker:
             on_close=self._link_closed,
         )
         self.registry = Registry(self.url)
-        self.writer = TrackWriter(self.url)
+        self.writer = TrackWriter(self.url, fixes_days_max=at.fixes_days_max)
 
     async def start(self) -> None:
         """Open the doors. Raises OSError when a port cannot be had."""

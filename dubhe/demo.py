@@ -1,0 +1,155 @@
+"""`dubhe demo`: a real database, the real gateway, a fleet on Shanghai's line 71, and frames captured from real terminals.
+
+The fleet registers, authenticates and reports over TCP as buses would, ten times as fast as the road; the captured frames are
+sent as they came, broken ones included. The last line on standard output is one JSON object that says what became of it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_sim.fleet import Fleet, Plan
+from firmware_sim.link import Address
+from firmware_sim.recordings import captured_frames
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from dubhe.supervisor import database
+from dubhe.tree import Tree, running_tree
+from ingest.settings import Settings
+from protocols.jt808.frames import frame_of
+from storage.enrol import add_terminal
+from storage.health import arrivals
+
+DATA_DIR: Final = Path(".demo")
+SPEED: Final = 10.0
+"""How much faster than the road the buses drive."""
+LAST_REPORTS_S: Final = 4.0
+"""The slowest bus reports every 30 s of road; at ten times the pace its last report is out and answered within this."""
+CAPTURE_TIMEOUT_S: Final = 1.0
+"""How long to listen for answers to one captured terminal's frames: many are broken, and those get none."""
+
+
+@dataclass(slots=True)
+class Captured:
+    """What became of the captured frames, counted at the terminal's end."""
+
+    frames: int = 0
+    answered: Counter[int] = field(default_factory=Counter)
+    """By result of 0x8001."""
+
+
+def run(*, seconds: float, terminals: int, seed: int) -> int:
+    """Run the demo; returns the exit status, 1 when an answered report is missing."""
+    console = Console(stderr=True)
+    os.environ.setdefault("DUBHE_DATA_DIR", str(DATA_DIR.absolute()))
+    console.print("[bold]Dubhe 天枢[/] starting PostgreSQL and the gateway 启动数据库与网关 …")
+    with database(Settings.load()) as url:
+        summary = asyncio.run(_demo(console, url, seconds, Plan(terminals=terminals, seed=seed, speed=SPEED, ramp_s=1.0)))
+    print(json.dumps(summary, ensure_ascii=False))  # noqa: T201 - the summary is the output
+    return 0 if summary["sent"] == summary["answered"] == summary["stored"] else 1
+
+
+async def _demo(console: Console, url: str, seconds: float, plan: Plan) -> dict[str, Any]:
+    began = datetime.now(UTC)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with running_tree(database_url=url, admission="lenient") as tree:
+        console.print(f"gateway 网关 {tree.tcp} · console 控制台 http://{tree.http}/readyz · metrics http://{tree.http}/metrics")
+        fleet = Fleet(plan, start=int(time.time()), begin=loop.time(), stopping=stopping.is_set)
+        for each in fleet.terminals:
+            add_terminal(url, each.identity.name, plate=each.identity.plate, plate_colour=str(each.identity.plate_colour))
+        names = [each.identity.name for each in fleet.terminals]
+        if seconds:
+            loop.call_later(max(seconds - LAST_REPORTS_S - (datetime.now(UTC) - began).total_seconds(), 1), stopping.set)
+        captured = Captured()
+        async with _progress(console, url, fleet, began):
+            await asyncio.gather(fleet.run(Address.of(tree.tcp)), _send_captured(tree, captured))
+        found = await asyncio.to_thread(arrivals, url, began, names)
+    tally = fleet.tally()
+    return {
+        "sent": tally["sent"],
+        "answered": sum(each.counters.acknowledged for each in fleet.terminals),
+        "stored": found.fixes,
+        "duplicates": tally["resent"],
+        "events": {},
+        "rejected": found.rejected,
+        "captured": {"frames": captured.frames, "answered": dict(sorted(captured.answered.items())), "fixes": found.other_fixes},
+        "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
+    }
+
+
+async def _send_captured(tree: Tree, captured: Captured) -> None:
+    """Send every captured frame as it came, one connection for each terminal that was heard, a few at a time."""
+    by_phone: dict[str, list[bytes]] = {}
+    for frame in captured_frames():
+        by_phone.setdefault(frame_of(frame).phone, []).append(frame)
+    few = asyncio.Semaphore(16)
+
+    async def say(frames: list[bytes]) -> None:
+        async with few:
+            reader, writer = await asyncio.open_connection(*tree.tcp_address)
+            writer.write(b"".join(frames))
+            captured.frames += len(frames)
+            heard = b""
+            try:
+                async with asyncio.timeout(CAPTURE_TIMEOUT_S):
+                    while piece := await reader.read(65_536):
+                        heard += piece
+            except TimeoutError:
+                pass
+            writer.close()
+            answers = (frame_of(piece) for piece in heard.split(b"\x7e") if piece)
+            captured.answered.update(answer.body[-1] for answer in answers if answer.message_id == 0x8001)  # noqa: PLR2004 - the id
+
+    await asyncio.gather(*(say(frames) for frames in by_phone.values()))
+
+
+@asynccontextmanager
+async def _progress(console: Console, url: str, fleet: Fleet, began: datetime) -> AsyncIterator[None]:
+    """Show what the buses sent, what was answered and what is stored, while it happens."""
+
+    async def watch(live: Live | None) -> None:
+        names = [each.identity.name for each in fleet.terminals]
+        while True:
+            found = await asyncio.to_thread(arrivals, url, began, names)
+            tally = fleet.tally()
+            acknowledged = sum(each.counters.acknowledged for each in fleet.terminals)
+            elapsed = (datetime.now(UTC) - began).total_seconds()
+            if live is None:
+                print(f"{elapsed:5.1f} s  sent {tally['sent']}  answered {acknowledged}  stored {found.fixes}", file=sys.stderr)  # noqa: T201
+            else:
+                live.update(_table(elapsed, tally, acknowledged, found.fixes, found.rejected))
+            await asyncio.sleep(0.5 if live else 2)
+
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=4) as live:
+            watching = asyncio.ensure_future(watch(live))
+            yield
+    else:
+        watching = asyncio.ensure_future(watch(None))
+        yield
+    watching.cancel()
+
+
+def _table(elapsed_s: float, tally: dict[str, Any], acknowledged: int, stored: int, rejected: dict[str, int]) -> Table:
+    table = Table(title=f"line 71 上海71路 · {elapsed_s:.0f} s · ×{SPEED:.0f}", min_width=60)
+    for heading in ("logged in 在线", "sent 已发", "answered 已应答", "stored 已入库", "refused 隔离"):
+        table.add_column(heading, justify="right")
+    table.add_row(str(tally["logins"]), str(tally["sent"]), str(acknowledged), str(stored), str(sum(rejected.values())))
+    return table
