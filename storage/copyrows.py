@@ -10,9 +10,9 @@ psycopg's own formatter is the oracle: same bytes, row by row (tests/storage/tes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -29,8 +29,8 @@ BLOCK_BYTES: Final = 128 * 1024
 POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 """2000-01-01 UTC, where a timestamptz counts from."""
 
-_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TAIL: Final = b"\xff\xff"
+_HEAD: Final = np.frombuffer(b"PGCOPY\n\xff\r\n\0" + bytes(8), np.uint8)
+_TAIL: Final = np.frombuffer(b"\xff\xff", np.uint8)
 _BYTES_PER_LENGTH: Final = 400
 """From so many bytes for each distinct length of raw, an assignment per length beats a gather of single bytes (measured here)."""
 
@@ -48,144 +48,170 @@ class Field:
     """For a text field: the column holds positions in this tuple."""
 
 
-FIXES: Final = (
-    Field("time", "time_us", ">i8"),
-    Field("terminal_id", "terminal_id", ">i8"),
-    Field("vehicle_id", "vehicle_id", ">i8", optional=True),
-    Field("received_at", "received_us", ">i8"),
-    Field("digest", "digest", ">i8"),
-    Field("lat", "lat", ">f8", optional=True),
-    Field("lon", "lon", ">f8", optional=True),
-    Field("alarm_bits", "alarm_bits", ">i8"),
-    Field("status_bits", "status_bits", ">i8"),
-    Field("mileage_km", "mileage_km", ">f8", optional=True),
-    Field("altitude_m", "altitude_m", ">f4", optional=True),
-    Field("speed_kmh", "speed_kmh", ">f4", optional=True),
-    Field("course_deg", "course_deg", ">f4", optional=True),
-    Field("satellites", "satellites", ">i2", optional=True),
-    Field("signal", "signal", ">i2", optional=True),
-    Field("valid", "valid", "?"),
-    Field("dated", "dated", "?"),
-    Field("backfill", "backfill", "?"),
-    Field("source", "source", "", words=SOURCES),
-    Field("raw", "raw", ""),
+Shape = int
+"""A number for the shape of a row: a bit for each optional field that is NULL, and the position of each word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The fixed part of a row of one shape: all bytes that are the same in every row, and the fields that are not."""
+
+    template: NDArray[np.void]
+    present: tuple[Field, ...]
+
+    @property
+    def width(self) -> int:
+        """Bytes before `raw`."""
+        return self.template.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, its fields in COPY order, and the layouts met so far."""
+
+    name: str
+    fields: tuple[Field, ...]
+    layouts: dict[Shape, Layout] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> str:
+        """The column list of a statement."""
+        return ", ".join(each.name for each in self.fields)
+
+    def layout(self, shape: Shape) -> Layout:
+        """The layout of `shape`; there are at most as many as patterns of NULL and words."""
+        known = self.layouts.get(shape)
+        if known is None:
+            known = self.layouts[shape] = _layout(self.fields, shape)
+        return known
+
+
+FIXES: Final = Table(
+    "fixes",
+    (
+        Field("time", "time_us", ">i8"),
+        Field("terminal_id", "terminal_id", ">i8"),
+        Field("vehicle_id", "vehicle_id", ">i8", optional=True),
+        Field("received_at", "received_us", ">i8"),
+        Field("digest", "digest", ">i8"),
+        Field("lat", "lat", ">f8", optional=True),
+        Field("lon", "lon", ">f8", optional=True),
+        Field("alarm_bits", "alarm_bits", ">i8"),
+        Field("status_bits", "status_bits", ">i8"),
+        Field("mileage_km", "mileage_km", ">f8", optional=True),
+        Field("altitude_m", "altitude_m", ">f4", optional=True),
+        Field("speed_kmh", "speed_kmh", ">f4", optional=True),
+        Field("course_deg", "course_deg", ">f4", optional=True),
+        Field("satellites", "satellites", ">i2", optional=True),
+        Field("signal", "signal", ">i2", optional=True),
+        Field("valid", "valid", "?"),
+        Field("dated", "dated", "?"),
+        Field("backfill", "backfill", "?"),
+        Field("source", "source", "", words=SOURCES),
+        Field("raw", "raw", ""),
+    ),
 )
-"""The table `fixes`, in its own order."""
+"""The fixes, in the table's own order. NaN and the infinities of a float column that may be absent are NULL."""
 
-QUARANTINE: Final = (
-    Field("received_at", "received_us", ">i8"),
-    Field("terminal_id", "terminal_id", ">i8", optional=True),
-    Field("message_id", "message_id", ">i4", optional=True),
-    Field("reason", "reason", "", words=tuple(each.word for each in Reject)),
-    Field("source", "source", "", words=SOURCES),
-    Field("raw", "raw", ""),
+QUARANTINE: Final = Table(
+    "quarantine",
+    (
+        Field("received_at", "received_us", ">i8"),
+        Field("terminal_id", "terminal_id", ">i8", optional=True),
+        Field("message_id", "message_id", ">i4", optional=True),
+        Field("reason", "reason", "", words=tuple(each.word for each in Reject)),
+        Field("source", "source", "", words=SOURCES),
+        Field("raw", "raw", ""),
+    ),
 )
-"""The table `quarantine`, but for its own id."""
+"""The refused bytes; the table numbers its rows itself."""
 
 
-def copy_bytes(batch: Batch, fields: tuple[Field, ...]) -> list[bytes]:
+def copy_bytes(batch: Batch, table: Table) -> list[bytes]:
     """All rows of `batch` as one COPY BINARY stream, in blocks; rows come grouped by shape."""
-    raw: Spans = getattr(batch, fields[-1].of)
+    raw: Spans = getattr(batch, table.fields[-1].of)
     raw_length = raw.length
-    groups = list(_groups(batch, fields))
-    widths = [_layout(fields, shape).dtype.itemsize for shape, _ in groups]
-    body = sum(width * len(rows) for width, (_, rows) in zip(widths, groups, strict=True)) + int(raw_length.sum())
+    groups = [(table.layout(shape), rows) for shape, rows in _groups(batch, table, len(raw))]
+    body = sum(layout.width * len(rows) for layout, rows in groups) + int(raw_length.sum())
     out = np.empty(len(_HEAD) + body + len(_TAIL), np.uint8)
-    out[: len(_HEAD)] = np.frombuffer(_HEAD, np.uint8)
-    out[len(out) - len(_TAIL) :] = np.frombuffer(_TAIL, np.uint8)
+    out[: len(_HEAD)] = _HEAD
+    out[len(out) - len(_TAIL) :] = _TAIL
     offset = len(_HEAD)
-    raw_at = np.empty(len(batch), np.int64)
-    for width, (shape, rows) in zip(widths, groups, strict=True):
-        length = raw_length[rows]
-        stop = np.cumsum(length + width) + offset
-        start = stop - length
-        start -= width
-        _windows(out, width)[start] = _fixed_part(batch, fields, shape, rows, length).view(f"V{width}")
-        raw_at[rows] = start + width
+    raw_at = np.empty(len(raw), np.int64)
+    for layout, rows in groups:
+        whole = len(rows) == len(raw)
+        length = raw_length if whole else raw_length[rows]
+        stop = np.cumsum(length + layout.width) + offset
+        at = stop - length
+        _windows(out, layout.width)[at - layout.width] = _fixed_part(batch, layout, None if whole else rows, length)
+        raw_at[rows] = at
         offset = int(stop[-1])
     _lay(out, raw_at, raw, raw_length)
     return [out[at : at + BLOCK_BYTES].tobytes() for at in range(0, len(out), BLOCK_BYTES)]
 
 
-Shape = int
-"""A number for the shape of a row: a bit for each optional field that is NULL, and the position of each word."""
-
-
-def _groups(batch: Batch, fields: tuple[Field, ...]) -> Iterator[tuple[Shape, Index]]:
+def _groups(batch: Batch, table: Table, count: int) -> Iterator[tuple[Shape, Index]]:
     """Shape and rows of each group, shapes ascending, rows in their order."""
-    if len(batch) == 0:
+    if count == 0:
         return
-    shape = np.zeros(len(batch), np.int64)
-    for field in fields[:-1]:
-        values = getattr(batch, field.of)
-        if field.words:
-            assert int(values.max()) < len(field.words)
-            shape *= len(field.words)
+    shape = np.zeros(count, np.int64)
+    for each in table.fields[:-1]:
+        values = getattr(batch, each.of)
+        if each.words:
+            assert int(values.max()) < len(each.words), f"{each.name} has a word we do not know"
+            shape *= len(each.words)
             shape += values
-        elif field.optional:
+        elif each.optional:
             shape += shape
-            shape += ~np.isfinite(values) if field.wire[1] == "f" else values == ABSENT
-    if (shape == shape[0]).all():
-        yield int(shape[0]), np.arange(len(batch))
+            shape += values == ABSENT if each.wire[1] == "i" else ~np.isfinite(values)
+    first = int(shape[0])
+    if (shape == first).all():
+        yield first, np.arange(count)
         return
     order = np.argsort(shape, kind="stable")
-    edges = np.flatnonzero(np.diff(shape[order])) + 1
-    for rows in np.split(order, edges):
+    for rows in np.split(order, np.flatnonzero(np.diff(shape[order])) + 1):
         yield int(shape[rows[0]]), rows
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """The fixed part of a row of one shape: dtype, all bytes that are the same in every row, and the fields that are not."""
-
-    dtype: np.dtype[np.void]
-    template: NDArray[np.void]
-    present: tuple[Field, ...]
-
-
-@lru_cache(maxsize=4096)
-def _layout(fields: tuple[Field, ...], shape: Shape) -> _Layout:
-    names: list[tuple[str, Any]] = [("fields", ">i2")]
+def _layout(fields: tuple[Field, ...], shape: Shape) -> Layout:
+    """Take `shape` apart again, last field first."""
+    kinds: list[tuple[str, str]] = []
     constants: dict[str, Any] = {"fields": len(fields)}
     present = []
-    for field in reversed(fields[:-1]):
-        length, value = f"{field.name} length", field.name
-        if field.words:
-            shape, position = divmod(shape, len(field.words))
-            word = field.words[position].encode()
-            names[1:1] = [(length, ">i4"), (value, f"V{len(word)}")]
-            constants |= {length: len(word), value: np.void(word)}
+    for each in reversed(fields[:-1]):
+        length = f"{each.name} length"
+        if each.words:
+            shape, position = divmod(shape, len(each.words))
+            word = each.words[position].encode()
+            kinds += [(each.name, f"V{len(word)}"), (length, ">i4")]
+            constants |= {length: len(word), each.name: np.void(word)}
             continue
-        if field.optional:
+        if each.optional:
             shape, absent = divmod(shape, 2)
             if absent:
-                names[1:1] = [(length, ">i4")]
+                kinds.append((length, ">i4"))
                 constants[length] = -1
                 continue
-        names[1:1] = [(length, ">i4"), (value, field.wire)]
-        constants[length] = np.dtype(field.wire).itemsize
-        present.append(field)
-    names.append(("raw length", ">i4"))
-    template = np.zeros(1, np.dtype(names))
+        kinds += [(each.name, each.wire), (length, ">i4")]
+        constants[length] = np.dtype(each.wire).itemsize
+        present.append(each)
+    assert shape == 0
+    template = np.zeros(1, [("fields", ">i2"), *reversed(kinds), ("raw length", ">i4")])
     for name, constant in constants.items():
         template[name] = constant
-    return _Layout(template.dtype, template, tuple(present))
+    return Layout(template, tuple(present))
 
 
-def _fixed_part(batch: Batch, fields: Sequence[Field], shape: Shape, rows: Index, length: Index) -> NDArray[np.void]:
-    layout = _layout(tuple(fields), shape)
-    whole = len(rows) == len(batch)
-    out = np.empty(len(rows), layout.dtype)
-    out.view(f"V{layout.dtype.itemsize}")[:] = layout.template.view(f"V{layout.dtype.itemsize}")
-    for field in layout.present:
-        values = getattr(batch, field.of)
-        if not whole:
+def _fixed_part(batch: Batch, layout: Layout, rows: Index | None, length: Index) -> NDArray[np.void]:
+    """The rows without their `raw`; None stands for every row of the batch."""
+    out = np.repeat(layout.template, len(length))
+    for each in layout.present:
+        values = getattr(batch, each.of)
+        if rows is not None:
             values = values[rows]
-        if field.of.endswith("_us"):
-            values = values - POSTGRES_EPOCH_US
-        out[field.name] = values
+        out[each.name] = values - POSTGRES_EPOCH_US if each.of.endswith("_us") else values
     out["raw length"] = length
-    return out
+    return out.view(f"V{layout.width}")
 
 
 def _windows(buffer: Bytes, width: int) -> NDArray[np.void]:
@@ -197,10 +223,13 @@ def _lay(out: Bytes, at: Index, raw: Spans, length: Index) -> None:
     """Copy each byte string of `raw` to its place in `out`."""
     if len(length) == 0:
         return
-    ends = np.flatnonzero(np.bincount(length))
-    if len(ends) > 1 and int(length.sum()) < len(ends) * _BYTES_PER_LENGTH:
+    order = np.argsort(length, kind="stable")
+    cuts = (np.flatnonzero(np.diff(length[order])) + 1).tolist()
+    if int(length.sum()) < len(cuts) * _BYTES_PER_LENGTH:
         out[Spans(out, at, at + length).flat_index()] = raw.buffer[raw.flat_index()]
         return
-    for each in ends[ends > 0]:
-        rows = length == each
-        _windows(out, int(each))[at[rows]] = _windows(raw.buffer, int(each))[raw.start[rows]]
+    at, start, length = at[order], raw.start[order], length[order]
+    for begin, end in pairwise([0, *cuts, len(order)]):
+        width = int(length[begin])
+        if width:
+            _windows(out, width)[at[begin:end]] = _windows(raw.buffer, width)[start[begin:end]]

@@ -5,8 +5,8 @@ week ahead by `maintain`; a backfill or a wrong clock within the kept days gets 
 `missing_days`); and whatever lies further out (1970, 2099) goes to the default partition, so that no terminal's clock can
 make us create tables without end. Rows waiting in the default partition move when their day is made.
 
-Making a day locks the default partition. When a long read holds it, the day is given up after two seconds and the fix
-goes to the default partition like any other: a reader never delays an answer for longer.
+Making a day locks the default partition. When a long read holds it, the writer gives the day up after half a second, once,
+and its fixes go to the default partition like any other: a reader never delays answers for longer.
 
 What lies before the kept days is stored, answered, and gone with the next `maintain`.
 """
@@ -68,10 +68,10 @@ def day_sql(day: int) -> sql.SQL:
     return sql.SQL(f"""
 DO $$
 BEGIN
-    PERFORM set_config('lock_timeout', '2s', true);
+    PERFORM set_config('lock_timeout', '500ms', true);
     PERFORM pg_advisory_xact_lock({LOCK});
     IF to_regclass('{name}') IS NULL THEN
-        CREATE TABLE {name} (LIKE fixes INCLUDING INDEXES);
+        CREATE TABLE {name} (LIKE fixes INCLUDING ALL);
         LOCK TABLE fixes_default IN ACCESS EXCLUSIVE MODE;
         WITH moved AS (DELETE FROM fixes_default WHERE time >= '{since}' AND time < '{until}' RETURNING *)
         INSERT INTO {name} SELECT * FROM moved;
@@ -121,7 +121,7 @@ def _drop_days(conn: Conn, oldest: datetime, known: list[int], postponed: list[s
     for day in (day for day in known if day < first_kept):
         try:
             with conn.transaction():
-                conn.execute("SET LOCAL lock_timeout = '2s'")
+                conn.execute("SET LOCAL lock_timeout = '500ms'")
                 conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(_name(day))))
             dropped.append(_name(day))
         except psycopg.errors.LockNotAvailable:

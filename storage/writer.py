@@ -18,6 +18,7 @@ as `unstorable`: nothing answered is ever lost without a trace.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from storage.connect import AsyncConn, Line
-from storage.copyrows import FIXES, QUARANTINE, Field, copy_bytes
+from storage.copyrows import FIXES, QUARANTINE, Table, copy_bytes
 from storage.errors import StoreUnavailable, blames_server
 from storage.partitions import KNOWN_DAYS, day_sql, missing_days
 from tracks.batch import Batch
@@ -37,17 +38,12 @@ from tracks.reject import RejectBatch
 from tracks.spans import Index
 from tracks.verdict import Reject, Verdict
 
-
-def _columns(fields: tuple[Field, ...]) -> str:
-    return ", ".join(field.name for field in fields)
-
-
-COPY_FIXES: Final = sql.SQL(f"COPY fixes ({_columns(FIXES)}) FROM STDIN (FORMAT binary)")
-COPY_INCOMING: Final = sql.SQL(f"COPY incoming ({_columns(FIXES)}) FROM STDIN (FORMAT binary)")
-COPY_QUARANTINE: Final = sql.SQL(f"COPY quarantine ({_columns(QUARANTINE)}) FROM STDIN (FORMAT binary)")
+COPY_FIXES: Final = sql.SQL(f"COPY fixes ({FIXES.columns}) FROM STDIN (FORMAT binary)")
+COPY_INCOMING: Final = sql.SQL(f"COPY incoming ({FIXES.columns}) FROM STDIN (FORMAT binary)")
+COPY_QUARANTINE: Final = sql.SQL(f"COPY quarantine ({QUARANTINE.columns}) FROM STDIN (FORMAT binary)")
 INCOMING: Final = "CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE fixes) ON COMMIT DELETE ROWS"
 INSERT: Final = sql.SQL(
-    f"INSERT INTO fixes ({_columns(FIXES)}) SELECT {_columns(FIXES)} FROM incoming "  # noqa: S608 - our own column names
+    f"INSERT INTO fixes ({FIXES.columns}) SELECT {FIXES.columns} FROM incoming "  # noqa: S608 - our own column names
     "ORDER BY terminal_id, time, digest ON CONFLICT (terminal_id, time, digest) DO NOTHING"
 )
 COLLIDED: Final = """
@@ -119,10 +115,8 @@ class TrackWriter:
         if self._days is None or len(fixes) == 0:
             return
         for day in missing_days(fixes.time_us, fixes.received_us, self._days, self._fixes_days_max):
-            try:
+            with suppress(psycopg.errors.LockNotAvailable):  # then the default partition takes the rows
                 await conn.execute(day_sql(day))
-            except psycopg.errors.LockNotAvailable:
-                continue  # the default partition takes the rows
             self._days.add(day)
 
     async def _store(self, conn: AsyncConn, fixes: FixBatch, rejects: RejectBatch) -> tuple[int, int]:
@@ -131,8 +125,8 @@ class TrackWriter:
         if not self._wary and not len(collided):
             try:
                 await _copy_all(conn, fixes if len(unique) == len(fixes) else fixes.take(unique), rejects)
-            except psycopg.errors.UniqueViolation:
-                self._wary = True
+            except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
+                pass  # another writer may hold the same reports in another order
             except psycopg.Error as error:
                 if blames_server(error):
                     raise
@@ -143,7 +137,7 @@ class TrackWriter:
             stored, refused = await _settle(conn, fixes, unique)
             unstorable = np.concatenate((collided, refused))
             await _copy(conn, COPY_QUARANTINE, RejectBatch.concat([rejects, _unstorable(fixes.take(unstorable))]), QUARANTINE)
-        self._wary = stored < len(fixes) - len(unstorable)
+        self._wary = stored < len(unique) - len(refused)
         return stored, len(unstorable)
 
 
@@ -189,11 +183,11 @@ async def _collided(conn: AsyncConn, fixes: FixBatch, rows: Index) -> Index:
     return rows[np.fromiter((key in met for key in keys), np.bool_, len(rows))]
 
 
-async def _copy(conn: AsyncConn, statement: sql.SQL, batch: Batch, fields: tuple[Field, ...]) -> None:
+async def _copy(conn: AsyncConn, statement: sql.SQL, batch: Batch, table: Table) -> None:
     if len(batch) == 0:
         return
     async with conn.cursor() as cursor, cursor.copy(statement) as copy:
-        for block in copy_bytes(batch, fields):
+        for block in copy_bytes(batch, table):
             await copy.write(block)
 
 

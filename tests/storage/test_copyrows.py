@@ -15,7 +15,7 @@ from psycopg._copy_base import BinaryFormatter
 from psycopg.adapt import Transformer
 from psycopg.postgres import types
 
-from storage.copyrows import BLOCK_BYTES, FIXES, POSTGRES_EPOCH_US, QUARANTINE, Field, copy_bytes
+from storage.copyrows import BLOCK_BYTES, FIXES, POSTGRES_EPOCH_US, QUARANTINE, Field, Table, copy_bytes
 from tracks.batch import Batch
 from tracks.fix import ABSENT, SOURCES, FixBatch
 from tracks.reject import RejectBatch
@@ -39,26 +39,26 @@ def value_of(batch: Batch, field: Field, row: int) -> Any:
     return None if absent else value
 
 
-def oracle(batch: Batch, fields: tuple[Field, ...]) -> list[bytes]:
+def oracle(batch: Batch, table: Table) -> list[bytes]:
     """Each row of `batch` as psycopg writes it (a timestamptz travels as an int8)."""
-    names = ["bytea" if field.of == "raw" else "text" if field.words else TYPES[field.wire.lstrip(">")] for field in fields]
+    names = ["bytea" if field.of == "raw" else "text" if field.words else TYPES[field.wire.lstrip(">")] for field in table.fields]
     written = []
     for row in range(len(batch)):
         transformer = Transformer()
         formatter = BinaryFormatter(transformer)
         transformer.set_dumper_types([types[name].oid for name in names], formatter.format)
-        formatter.write_row([value_of(batch, field, row) for field in fields])
+        formatter.write_row([value_of(batch, field, row) for field in table.fields])
         written.append(bytes(formatter.end())[19:-2])
     return written
 
 
-def split(stream: bytes, fields: tuple[Field, ...]) -> list[bytes]:
+def split(stream: bytes, table: Table) -> list[bytes]:
     """The rows of a COPY stream, read by its own lengths."""
     assert stream[:19] == b"PGCOPY\n\xff\r\n\0" + bytes(8)
 
     at, found = 19, []
     while (count := int.from_bytes(stream[at : at + 2], signed=True)) != -1:
-        assert count == len(fields)
+        assert count == len(table.fields)
         start, at = at, at + 2
         for _ in range(count):
             at += 4 + max(int.from_bytes(stream[at : at + 4], signed=True), 0)
@@ -167,11 +167,11 @@ def test_the_bytes_of_each_column_are_the_golden_ones() -> None:
     assert told == (GOLDEN / "copy_rows.txt").read_text("utf-8").splitlines()
 
 
-def printed(title: str, batch: Batch, fields: tuple[Field, ...]) -> list[str]:
+def printed(title: str, batch: Batch, table: Table) -> list[str]:
     """A row, one field a line: name, length, bytes."""
-    (row,) = split(b"".join(copy_bytes(batch, fields)), fields)
+    (row,) = split(b"".join(copy_bytes(batch, table)), table)
     lines, at = [f"# {title}"], 2
-    for field in fields:
+    for field in table.fields:
         length = int.from_bytes(row[at : at + 4], signed=True)
         value = row[at + 4 : at + 4 + max(length, 0)]
         at += 4 + len(value)
