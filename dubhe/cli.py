@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -9,17 +10,21 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from firmware_sim.link import Address
+from firmware_sim.recordings import RecordingError
+from firmware_sim.replay import replay as replay_file
 
 from dubhe import demo as demonstration
 from dubhe.bench import bench as run_bench
 from dubhe.decode import tree
-from dubhe.export import FORMATS, write_track
-from dubhe.registry import terminal_app, vehicle_app
+from dubhe.export import FORMATS, ExportError, write_track
+from dubhe.registry import terminal_app
 from dubhe.supervisor import CannotStart, database
 from dubhe.supervisor import serve as run_tree
 from ingest import log as logs
 from ingest.settings import SettingError, Settings
 from protocols.jt808.describe import describe
+from protocols.jt808.header import V2013, V2019
 from storage.errors import StoreError
 from storage.migrate import migrate as run_migrations
 
@@ -32,7 +37,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(terminal_app, name="terminal")
-app.add_typer(vehicle_app, name="vehicle")
+
+PROTOCOLS = {"jt808-2013": V2013, "jt808-2019": V2019}
 
 Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 
@@ -107,6 +113,23 @@ def track(
 
 
 @app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="CSV (as `dubhe track` writes), GPX, NMEA log, or frames in hex, one a line")],
+    to: Annotated[str, typer.Option(metavar="HOST:PORT", help="the gateway 网关地址")],
+    terminal: Annotated[str, typer.Option(help="phone number to report as 终端号")] = "13900000001",
+    speed: Annotated[float, typer.Option(min=0, help="times its own pace; 0: as fast as the answers come")] = 1.0,
+    protocol: Annotated[str, typer.Option(help=" | ".join(PROTOCOLS))] = "jt808-2013",
+) -> None:
+    """Drive a recording as a terminal 回放: it registers, authenticates and reports, at its own pace × speed."""
+    if protocol not in PROTOCOLS:
+        msg = f"--protocol {protocol} is none of {', '.join(PROTOCOLS)}"
+        raise typer.BadParameter(msg)
+    tally = asyncio.run(replay_file(file, Address.of(to), terminal=terminal, speed=speed, edition=PROTOCOLS[protocol]))
+    typer.echo(json.dumps(tally, ensure_ascii=False))
+    raise typer.Exit(0 if tally["sent"] == sum(tally["answered"].values()) else 1)
+
+
+@app.command()
 def demo(
     seconds: Annotated[float, typer.Option(help="stop by itself after so long; 0 runs until Ctrl-C")] = 0,
     terminals: Annotated[int, typer.Option(min=1, max=10_000, help="buses on the line")] = 20,
@@ -138,5 +161,5 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 - click's o
     """Run the command; what a user can mend is one sentence and exit status 2."""
     try:
         return app(arguments)
-    except (SettingError, CannotStart, StoreError) as error:
+    except (SettingError, CannotStart, ExportError, RecordingError, StoreError) as error:
         _fail(error)

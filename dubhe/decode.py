@@ -21,7 +21,7 @@ def _lines(value: Any, depth: int) -> Iterator[str]:  # noqa: ANN401 - JSON
     pad = "  " * depth
     pairs = value.items() if isinstance(value, Mapping) else ((f"[{n}]", each) for n, each in enumerate(value))
     for name, each in pairs:
-        if each is None or each == {} or each == []:
+        if each is None or (isinstance(each, dict | list) and not each):
             continue
         if isinstance(each, Mapping) or (
             isinstance(each, Sequence) and not isinstance(each, str) and any(isinstance(x, Mapping) for x in each)

@@ -79,12 +79,12 @@ async def _demo(console: Console, url: str, seconds: float, plan: Plan) -> dict[
             loop.call_later(max(seconds - LAST_REPORTS_S - (datetime.now(UTC) - began).total_seconds(), 1), stopping.set)
         captured = Captured()
         async with _progress(console, url, fleet, began):
-            await asyncio.gather(fleet.run(Address.of(tree.tcp)), _send_captured(tree, captured))
+            await asyncio.gather(_drive(fleet, tree, stopping), _send_captured(tree, captured))
         found = await asyncio.to_thread(arrivals, url, began, names)
     tally = fleet.tally()
     return {
         "sent": tally["sent"],
-        "answered": sum(each.counters.acknowledged for each in fleet.terminals),
+        "answered": _acknowledged(fleet),
         "stored": found.fixes,
         "duplicates": tally["resent"],
         "events": {},
@@ -92,6 +92,21 @@ async def _demo(console: Console, url: str, seconds: float, plan: Plan) -> dict[
         "captured": {"frames": captured.frames, "answered": dict(sorted(captured.answered.items())), "fixes": found.other_fixes},
         "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
     }
+
+
+async def _drive(fleet: Fleet, tree: Tree, stopping: asyncio.Event) -> None:
+    """Run the fleet until it is told to stop and its last reports are answered; a bus that waits at its terminus is not waited for."""
+    driving = asyncio.ensure_future(fleet.run(Address.of(tree.tcp)))
+    await asyncio.wait([driving, asyncio.ensure_future(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([driving], timeout=LAST_REPORTS_S)
+    while not driving.done() and fleet.tally()["sent"] != _acknowledged(fleet):  # noqa: ASYNC110 - counters have no event
+        await asyncio.sleep(0.01)
+    driving.cancel()
+    await asyncio.wait([driving])
+
+
+def _acknowledged(fleet: Fleet) -> int:
+    return sum(each.counters.acknowledged for each in fleet.terminals)
 
 
 async def _send_captured(tree: Tree, captured: Captured) -> None:
@@ -129,7 +144,7 @@ async def _progress(console: Console, url: str, fleet: Fleet, began: datetime) -
         while True:
             found = await asyncio.to_thread(arrivals, url, began, names)
             tally = fleet.tally()
-            acknowledged = sum(each.counters.acknowledged for each in fleet.terminals)
+            acknowledged = _acknowledged(fleet)
             elapsed = (datetime.now(UTC) - began).total_seconds()
             if live is None:
                 print(f"{elapsed:5.1f} s  sent {tally['sent']}  answered {acknowledged}  stored {found.fixes}", file=sys.stderr)  # noqa: T201

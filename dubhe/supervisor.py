@@ -16,11 +16,11 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ingest import log as logs
 from ingest import metrics
@@ -115,7 +115,7 @@ class Supervisor:
                 await asyncio.wait_for(self.stopping.wait(), pause_s)
             pause_s = min(2 * pause_s, RESTART_PAUSE_S_MAX)
 
-    async def _end(self, names: list[str], keepers: list[asyncio.Future[Any]]) -> None:
+    async def _end(self, names: list[str], keepers: Sequence[asyncio.Future[None]]) -> None:
         """Ask children to stop, and make those stop that do not."""
         for name in names:
             with contextlib.suppress(ProcessLookupError, KeyError):

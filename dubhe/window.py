@@ -23,8 +23,9 @@ async def _run(settings: Settings, url: str) -> int:
 
     def stop() -> None:
         server.should_exit = True
+        loop.remove_reader(sys.stdin.fileno())
 
-    loop.add_reader(sys.stdin.fileno(), lambda: (loop.remove_reader(sys.stdin.fileno()), stop()))
+    loop.add_reader(sys.stdin.fileno(), stop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     await server._serve()  # noqa: SLF001 - `serve` would put uvicorn's signal handlers in the place of ours

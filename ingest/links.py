@@ -225,9 +225,9 @@ class SessionTable:
         slot = self.of_terminal.get(terminal_id, NOBODY)
         return self.end(slot) if slot != NOBODY and self.login[slot] < login else None
 
-    def next_serials(self, session: Index) -> Index:
+    def next_serials(self, session: Index) -> NDArray[np.uint16]:
         """Consecutive serials for frames down, in row order per session; 0 where there is no session."""
-        serial = np.zeros(len(session), np.int64)
+        serial = np.zeros(len(session), np.uint16)
         rows: Mask = session != NOBODY
         known = session[rows]
         order = np.argsort(known, kind="stable")

@@ -226,7 +226,7 @@ class UdpDoor(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         """Hand a datagram on. What is cut off in it stays cut off: the flag added here makes it a frame that is refused with a reason."""
         gather = self._porter.gather
-        if not data or gather.held or gather.backlog_bytes > gather.backlog_bytes_max:
+        if not data or gather.holds or gather.backlog_bytes > gather.backlog_bytes_max:
             return
         link = self._links.get(addr)
         if link is None:

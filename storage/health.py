@@ -28,6 +28,16 @@ def is_empty(url: str) -> bool:
     return row is not None and row[0] == 0
 
 
+def versions(url: str) -> dict[str, str | None]:
+    """Version of the server, and of TimescaleDB where the database has it."""
+    with connect(url, "dubhe") as conn:
+        row = conn.execute(
+            "SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb')"
+        ).fetchone()
+    assert row is not None, "a query without FROM has a row"
+    return {"postgresql": row[0], "timescaledb": row[1]}
+
+
 @dataclass(frozen=True, slots=True)
 class Arrivals:
     """What reached the database since a moment."""

@@ -1,0 +1,140 @@
+"""A history as a file: CSV, GeoJSON, GPX, KML, XLSX. Streamed row by row, so a year is as cheap in memory as a minute.
+
+Places are WGS-84 as reported. CSV, GeoJSON and XLSX hold every fix with its flags; GPX and KML hold what draws a line, the valid ones.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import IO, Any, Final
+from xml.sax.saxutils import escape
+
+import xlsxwriter
+
+from storage.reader import TrackRow, track
+
+BEIJING: Final = timezone(timedelta(hours=8))
+COLUMNS: Final = (
+    "time", "terminal", "lat", "lon", "altitude_m", "speed_kmh", "course_deg", "valid", "alarm_bits", "status_bits", "mileage_km",
+    "satellites", "signal", "source", "backfill", "received_at",
+)  # fmt: skip
+
+
+class ExportError(ValueError):
+    """A history that cannot be written as asked, with the cure."""
+
+
+def write_track(url: str, who: str, *, start: str, stop: str, form: str, output: Path | None) -> int:
+    """Write the fixes of `who` with start ≤ time < stop; returns how many there were."""
+    if form not in FORMATS:
+        msg = f"--format {form} is none of {', '.join(FORMATS)}"
+        raise ExportError(msg)
+    begin, end = moment(start), moment(stop)
+    if form == "xlsx" and output is None:
+        msg = "--format xlsx needs -o FILE: a workbook cannot be written to standard output"
+        raise ExportError(msg)
+    counted = _Counted(track(url, who, begin, end))
+    if form == "xlsx":
+        assert output is not None
+        _xlsx(output, counted)
+    else:
+        with _opened(output) as out:
+            TEXTS[form](out, who, counted)
+    return counted.count
+
+
+def moment(text: str) -> datetime:
+    """A moment from ISO 8601; without a zone it is Beijing time, as on every clock where Dubhe runs."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{text!r} is no time; write 2026-11-25, 2026-11-25T08:00 or 2026-11-25T00:00Z"
+        raise ExportError(msg) from None
+    return time if time.tzinfo else time.replace(tzinfo=BEIJING)
+
+
+class _Counted:
+    """An iterable that knows how many it gave."""
+
+    def __init__(self, rows: Iterable[TrackRow]) -> None:
+        self._rows = rows
+        self.count = 0
+
+    def __iter__(self) -> Iterator[TrackRow]:
+        for row in self._rows:
+            self.count += 1
+            yield row
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[IO[str]]:
+    if output is None:
+        yield sys.stdout
+        return
+    with output.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def _stamp(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _values(row: TrackRow) -> list[Any]:
+    values = [getattr(row, name) for name in COLUMNS]
+    return [_stamp(value) if isinstance(value, datetime) else value for value in values]
+
+
+def _csv(out: IO[str], _who: str, rows: Iterable[TrackRow]) -> None:
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_values(row) for row in rows)
+
+
+def _geojson(out: IO[str], _who: str, rows: Iterable[TrackRow]) -> None:
+    out.write('{"type": "FeatureCollection", "features": [')
+    for number, row in enumerate(rows):
+        feature = {
+            "type": "Feature",
+            "geometry": None if row.lat is None or row.lon is None else {"type": "Point", "coordinates": [row.lon, row.lat]},
+            "properties": dict(zip(COLUMNS, _values(row), strict=True)),
+        }
+        out.write(("," if number else "") + "\n" + json.dumps(feature, ensure_ascii=False))
+    out.write("\n]}\n")
+
+
+def _gpx(out: IO[str], who: str, rows: Iterable[TrackRow]) -> None:
+    out.write('<?xml version="1.0" encoding="UTF-8"?>\n<gpx version="1.1" creator="Dubhe" xmlns="http://www.topografix.com/GPX/1/1">\n')
+    out.write(f"<trk><name>{escape(who)}</name><trkseg>\n")
+    for row in rows:
+        if row.valid:
+            height = "" if row.altitude_m is None else f"<ele>{row.altitude_m:g}</ele>"
+            out.write(f'<trkpt lat="{row.lat:.6f}" lon="{row.lon:.6f}">{height}<time>{_stamp(row.time)}</time></trkpt>\n')
+    out.write("</trkseg></trk>\n</gpx>\n")
+
+
+def _kml(out: IO[str], who: str, rows: Iterable[TrackRow]) -> None:
+    out.write('<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2"><Document>\n')
+    out.write(f"<Placemark><name>{escape(who)}</name><LineString><tessellate>1</tessellate><coordinates>\n")
+    out.writelines(f"{row.lon:.6f},{row.lat:.6f},{row.altitude_m or 0:g}\n" for row in rows if row.valid)
+    out.write("</coordinates></LineString></Placemark>\n</Document></kml>\n")
+
+
+def _xlsx(output: Path, rows: Iterable[TrackRow]) -> None:
+    with xlsxwriter.Workbook(str(output), {"constant_memory": True, "strings_to_formulas": False}) as book:
+        sheet = book.add_worksheet("track")
+        sheet.write_row(0, 0, COLUMNS)
+        for number, row in enumerate(rows, start=1):
+            if number >= sheet.xls_rowmax:
+                msg = f"a sheet holds {sheet.xls_rowmax - 1} fixes; ask for less time, or for csv"
+                raise ExportError(msg)
+            sheet.write_row(number, 0, _values(row))
+
+
+TEXTS: Final[dict[str, Callable[[IO[str], str, Iterable[TrackRow]], None]]] = {"csv": _csv, "geojson": _geojson, "gpx": _gpx, "kml": _kml}
+FORMATS: Final = (*TEXTS, "xlsx")

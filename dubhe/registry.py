@@ -1,0 +1,79 @@
+"""`dubhe terminal` and `dubhe vehicle`: the registry from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dubhe.supervisor import database
+from ingest.settings import Settings
+from storage.enrol import add_terminal, import_csv, release_terminal
+from storage.roster import roster
+
+terminal_app = typer.Typer(help="Terminals of the registry 终端: who may connect.", no_args_is_help=True)
+
+Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
+
+
+@terminal_app.command()
+def add(
+    terminal: Annotated[str, typer.Argument(help="phone number of its SIM card, as the terminal sends it 终端手机号")],
+    plate: Annotated[str, typer.Option(help="the vehicle it is fitted to 车牌号; empty: none yet")] = "",
+    colour: Annotated[str, typer.Option(help="plate colour, word or number 车牌颜色: 黄, yellow or 2")] = "",
+    vin: Annotated[str, typer.Option(help="chassis number 车架号")] = "",
+    config: Config = None,
+) -> None:
+    """Enter a terminal and its vehicle, vetted: it may register and report 登记终端. Entering it twice changes nothing."""
+    with database(Settings.load(config)) as url:
+        add_terminal(url, terminal, plate, colour, vin)
+    typer.echo(f"terminal {terminal} may connect" + (f" for {plate}" if plate else ""))
+
+
+@terminal_app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="CSV with headings terminal, plate, plate_colour, vin (or 终端手机号, 车牌号, 车牌颜色, 车架号)")
+    ],
+    config: Config = None,
+) -> None:
+    """Enter many from a CSV file 批量导入; a row that cannot be taken is reported with its line, and the exit status is 1."""
+    try:
+        sheet = file.read_bytes()
+    except OSError as error:
+        typer.echo(f"dubhe: cannot read {file}: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
+    with database(Settings.load(config)) as url:
+        report = import_csv(url, sheet)
+    for line, why in report.errors:
+        typer.echo(f"{file}, line {line}: {why}", err=True)
+    typer.echo(f"{report.taken} taken, {len(report.errors)} refused")
+    raise typer.Exit(1 if report.errors else 0)
+
+
+@terminal_app.command("list")
+def list_(
+    after: Annotated[str, typer.Option(help="only terminals whose number sorts behind this one")] = "",
+    count: Annotated[int, typer.Option(min=1, max=100_000)] = 1000,
+    config: Config = None,
+) -> None:
+    """List terminals with vehicle, admission and link 终端列表; tab-separated, for eyes and for cut(1)."""
+    with database(Settings.load(config)) as url:
+        entries = roster(url, after=after, count=count)
+    typer.echo("terminal\tplate\tcolour\tvetted\tedition\tmodel\tregistered\tonline since\tpeer")
+    for each in entries:
+        times = [f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else "" for time in (each.registered_at, each.online_since)]
+        cells = [each.terminal, each.plate, each.plate_colour, "yes" if each.vetted else "no", each.edition, each.model, *times, each.peer]
+        typer.echo("\t".join("" if cell is None else str(cell) for cell in cells))
+
+
+@terminal_app.command()
+def release(
+    terminal: Annotated[str, typer.Argument(help="phone number of its SIM card 终端手机号")],
+    config: Config = None,
+) -> None:
+    """Take a terminal off its vehicle, so that either may be bound anew 解除绑定. The history stays the vehicle's."""
+    with database(Settings.load(config)) as url:
+        release_terminal(url, terminal)
+    typer.echo(f"terminal {terminal} serves no vehicle now")

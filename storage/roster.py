@@ -1,0 +1,44 @@
+"""The registry read back for people: each terminal with its vehicle and whether it is online."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg.rows import class_row
+
+from storage.connect import connect
+from storage.errors import unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One terminal of the roster."""
+
+    terminal: str
+    plate: str | None
+    plate_colour: int | None
+    vetted: bool
+    edition: str | None
+    model: str | None
+    registered_at: datetime | None
+    online_since: datetime | None
+    peer: str | None
+
+
+_ROSTER = """
+SELECT t.name AS terminal, v.plate, v.plate_colour, t.vetted, t.edition, t.model, t.last_registered_at AS registered_at,
+    s.since AS online_since, s.peer
+FROM terminals t LEFT JOIN vehicles v ON v.id = t.vehicle_id LEFT JOIN sessions s ON s.terminal_id = t.id
+WHERE %(after)s < t.name ORDER BY t.name LIMIT %(count)s
+"""
+
+
+def roster(url: str, *, after: str = "", count: int = 1000) -> list[Entry]:
+    """At most `count` terminals whose name sorts behind `after`; raises `StoreUnavailable`."""
+    with connect(url, "dubhe roster") as conn, conn.cursor(row_factory=class_row(Entry)) as cursor:
+        try:
+            return cursor.execute(_ROSTER, {"after": after, "count": count}).fetchall()
+        except psycopg.Error as error:
+            raise unavailable(error) from error
