@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_sim.fleet import Fleet, Plan
-from firmware_sim.link import Address
+from firmware_sim.gateway import Gateway, running_gateway
 from firmware_sim.recordings import captured_frames
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from dubhe.supervisor import database
-from dubhe.tree import Tree, running_tree
 from ingest.settings import Settings
 from protocols.jt808.frames import frame_of
 from storage.enrol import add_terminal
@@ -57,30 +56,34 @@ def run(*, seconds: float, terminals: int, seed: int) -> int:
     console = Console(stderr=True)
     os.environ.setdefault("DUBHE_DATA_DIR", str(DATA_DIR.absolute()))
     console.print("[bold]Dubhe 天枢[/] starting PostgreSQL and the gateway 启动数据库与网关 …")
-    with database(Settings.load()) as url:
-        summary = asyncio.run(_demo(console, url, seconds, Plan(terminals=terminals, seed=seed, speed=SPEED, ramp_s=1.0)))
+    settings = Settings.load()
+    with database(settings) as url:
+        chosen = {"database_url": url, "admission": "lenient", "log_level": "warning"}
+        with running_gateway(Path(settings.data_dir) / "demo", chosen) as gateway:
+            plan = Plan(terminals=terminals, seed=seed, speed=SPEED, ramp_s=1.0)
+            summary = asyncio.run(_demo(console, url, gateway, seconds, plan))
     print(json.dumps(summary, ensure_ascii=False))  # noqa: T201 - the summary is the output
     return 0 if summary["sent"] == summary["answered"] == summary["stored"] else 1
 
 
-async def _demo(console: Console, url: str, seconds: float, plan: Plan) -> dict[str, Any]:
+async def _demo(console: Console, url: str, gateway: Gateway, seconds: float, plan: Plan) -> dict[str, Any]:
     began = datetime.now(UTC)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    async with running_tree(database_url=url, admission="lenient") as tree:
-        console.print(f"gateway 网关 {tree.tcp} · console 控制台 http://{tree.http}/readyz · metrics http://{tree.http}/metrics")
-        fleet = Fleet(plan, start=int(time.time()), begin=loop.time(), stopping=stopping.is_set)
-        for each in fleet.terminals:
-            add_terminal(url, each.identity.name, plate=each.identity.plate, plate_colour=str(each.identity.plate_colour))
-        names = [each.identity.name for each in fleet.terminals]
-        if seconds:
-            loop.call_later(max(seconds - LAST_REPORTS_S - (datetime.now(UTC) - began).total_seconds(), 1), stopping.set)
-        captured = Captured()
-        async with _progress(console, url, fleet, began):
-            await asyncio.gather(_drive(fleet, tree, stopping), _send_captured(tree, captured))
-        found = await asyncio.to_thread(arrivals, url, began, names)
+    web = f"http://{gateway.http.host}:{gateway.http.port}"
+    console.print(f"gateway 网关 {gateway.to.host}:{gateway.to.port} · ready? {web}/readyz · metrics 指标 {web}/metrics", soft_wrap=True)
+    fleet = Fleet(plan, start=int(time.time()), begin=loop.time(), stopping=stopping.is_set)
+    for each in fleet.terminals:
+        add_terminal(url, each.identity.name, plate=each.identity.plate, plate_colour=str(each.identity.plate_colour))
+    names = [each.identity.name for each in fleet.terminals]
+    if seconds:
+        loop.call_later(max(seconds - LAST_REPORTS_S - (datetime.now(UTC) - began).total_seconds(), 1), stopping.set)
+    captured = Captured()
+    async with _progress(console, url, fleet, began):
+        await asyncio.gather(_drive(fleet, gateway, stopping), _send_captured(gateway, captured))
+    found = await asyncio.to_thread(arrivals, url, began, names)
     tally = fleet.tally()
     return {
         "sent": tally["sent"],
@@ -94,9 +97,9 @@ async def _demo(console: Console, url: str, seconds: float, plan: Plan) -> dict[
     }
 
 
-async def _drive(fleet: Fleet, tree: Tree, stopping: asyncio.Event) -> None:
+async def _drive(fleet: Fleet, gateway: Gateway, stopping: asyncio.Event) -> None:
     """Run the fleet until it is told to stop and its last reports are answered; a bus that waits at its terminus is not waited for."""
-    driving = asyncio.ensure_future(fleet.run(Address.of(tree.tcp)))
+    driving = asyncio.ensure_future(fleet.run(gateway.to))
     await asyncio.wait([driving, asyncio.ensure_future(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     await asyncio.wait([driving], timeout=LAST_REPORTS_S)
     while not driving.done() and fleet.tally()["sent"] != _acknowledged(fleet):  # noqa: ASYNC110 - counters have no event
@@ -109,7 +112,7 @@ def _acknowledged(fleet: Fleet) -> int:
     return sum(each.counters.acknowledged for each in fleet.terminals)
 
 
-async def _send_captured(tree: Tree, captured: Captured) -> None:
+async def _send_captured(gateway: Gateway, captured: Captured) -> None:
     """Send every captured frame as it came, one connection for each terminal that was heard, a few at a time."""
     by_phone: dict[str, list[bytes]] = {}
     for frame in captured_frames():
@@ -118,7 +121,7 @@ async def _send_captured(tree: Tree, captured: Captured) -> None:
 
     async def say(frames: list[bytes]) -> None:
         async with few:
-            reader, writer = await asyncio.open_connection(*tree.tcp_address)
+            reader, writer = await asyncio.open_connection(gateway.to.host, gateway.to.port)
             writer.write(b"".join(frames))
             captured.frames += len(frames)
             heard = b""
