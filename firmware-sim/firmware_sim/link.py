@@ -8,11 +8,13 @@ tunnel with its connection up.
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from random import Random
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 
 class Machine(Protocol):
@@ -65,22 +67,23 @@ class Address:
 
 
 class _Link(asyncio.Protocol, asyncio.DatagramProtocol):
-    """One link of one machine, TCP or UDP."""
+    """One link of one machine, TCP or UDP; `over` is done when it has ended, and carries the machine's exception if there was one."""
 
-    def __init__(self, machine: Machine, clock: Callable[[], float]) -> None:
+    def __init__(self, machine: Machine, clock: Callable[[], float], *, udp: bool) -> None:
         self._machine = machine
         self._clock = clock
+        self._udp = udp
         self._timer: asyncio.TimerHandle | None = None
-        self._transport: asyncio.BaseTransport | None = None
-        self.over = asyncio.get_running_loop().create_future()
+        # of TCP or of UDP
+        self._transport: Any = None
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._after(self._machine.connected(self._clock()))
+        self._do(self._machine.connected)
 
     def data_received(self, data: bytes) -> None:
-        if not self.over.done():
-            self._after(self._machine.receive(data, self._clock()))
+        self._do(partial(self._machine.receive, data))
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         del addr
@@ -96,36 +99,38 @@ class _Link(asyncio.Protocol, asyncio.DatagramProtocol):
     def close(self) -> None:
         """Close the socket, whatever the machine thinks of it."""
         if self._transport is not None:
-            cast("asyncio.Transport", self._transport).abort()
+            self._transport.abort()
 
-    def _tick(self) -> None:
-        self._after(self._machine.tick(self._clock()))
-
-    def _after(self, out: bytes) -> None:
-        """Send what the machine said and set the alarm it wants; or end the link when it wants no more of it."""
-        if out:
-            self._write(out)
+    def _do(self, call: Callable[[float], bytes]) -> None:
+        """Let the machine speak, send what it says and set the alarm it wants; or end the link when it wants no more of it."""
+        if self.over.done():
+            return
+        try:
+            self._write(call(self._clock()))
+        except Exception as error:  # noqa: BLE001 - asyncio would only log it, and the run would wait for ever
+            self.over.set_exception(error)
+            self._transport.abort()
+            return
         if self._timer is not None:
             self._timer.cancel()
         if not self._machine.hangup:
             at = self._machine.next_at()
             if at < inf:
-                self._timer = asyncio.get_running_loop().call_later(max(at - self._clock(), 0), self._tick)
+                self._timer = asyncio.get_running_loop().call_later(max(at - self._clock(), 0), self._do, self._machine.tick)
             return
-        if self._machine.silent and isinstance(self._transport, asyncio.ReadTransport):
-            self._transport.pause_reading()
-        else:
-            assert self._transport is not None
+        if not self._machine.silent:
             self._transport.close()
+        elif not self._udp:
+            self._transport.pause_reading()
         self._end()
 
     def _write(self, out: bytes) -> None:
-        if isinstance(self._transport, asyncio.DatagramTransport):
-            for piece in out.split(b"\x7e"):
-                if piece:
-                    self._transport.sendto(b"\x7e" + piece + b"\x7e")
-        else:
-            cast("asyncio.WriteTransport", self._transport).write(out)
+        if not self._udp:
+            self._transport.write(out)
+            return
+        for piece in out.split(b"\x7e"):
+            if piece:
+                self._transport.sendto(b"\x7e" + piece + b"\x7e")
 
     def _end(self) -> None:
         if self._timer is not None:
@@ -157,7 +162,7 @@ async def hold(
         while not machine.finished:
             began = loop.time()
             try:
-                links.append(link := _Link(machine, clock))
+                links.append(link := _Link(machine, clock, udp=to.udp))
                 await _open(link, to)
                 await link.over
             except OSError:
@@ -184,3 +189,14 @@ async def _open(link: _Link, to: Address) -> None:
         await loop.create_datagram_endpoint(lambda: link, remote_addr=(to.host, to.port))
     else:
         await loop.create_connection(lambda: link, to.host, to.port)
+
+
+OTHER_FILES: Final = 100
+
+
+def allow_files(sockets: int) -> None:
+    """Raise this process's own limit on open files so that it can hold so many sockets, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = sockets + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))

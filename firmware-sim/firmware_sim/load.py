@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import select
 import socket
 import time
@@ -28,7 +27,7 @@ from typing import Any, Final
 import numpy as np
 
 from firmware_sim.fleet import Plan, identity
-from firmware_sim.link import Address
+from firmware_sim.link import Address, allow_files
 from firmware_sim.terminal import GENERAL_RESPONSE, Manners, State, Terminal
 from firmware_sim.waves import Waves
 from protocols.columnar import Layout
@@ -45,7 +44,6 @@ ROUND_EVENTS: Final = 256
 """Packets taken from one poll, and read before they are looked into."""
 READ_BYTES: Final = 65_536
 CONNECT_TIMEOUT_S: Final = 20.0
-OTHER_FILES: Final = 100
 PORTS_PER_ADDRESS: Final = 20_000
 BUSY: Final = 0.9
 """A share of a core from which on the generator is the bottleneck."""
@@ -324,8 +322,7 @@ def _starved_s() -> float:
 
 def _connect(load: Load) -> list[socket.socket]:
     """One connection per terminal, no faster than the gateway admits them."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, load.terminals + OTHER_FILES)), hard))
+    allow_files(load.terminals)
     sockets: list[socket.socket] = []
     begin = time.monotonic()
     try:

@@ -1,6 +1,6 @@
 """Recordings read back: CSV, GPX, NMEA logs and logs of frames in hex.
 
-The first three give fixes, the last gives frames as they are. A file that cannot be read is refused with its line and the cure.
+The first three give fixes, the last gives frames as they are. A file that cannot be read is refused with its place and the cure.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from firmware_sim.roads import DATA, distance_m
 
 
 class RecordingError(ValueError):
-    """A recording that cannot be read: file, line, and what is expected there."""
+    """A recording that cannot be read: file, line or point, and what is wrong there."""
 
-    def __init__(self, path: Path, line: int, why: str) -> None:
-        super().__init__(f"{path}, line {line}: {why}")
+    def __init__(self, path: Path, place: str, why: str) -> None:
+        super().__init__(f"{path}, {place}: {why}")
 
 
 def seconds_of(text: str) -> float:
@@ -57,14 +57,14 @@ def read_csv(path: Path) -> Iterator[Fix]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         if missing := {"time", "lat", "lon"} - set(rows.fieldnames or ()):
-            raise RecordingError(path, 1, f"the heading lacks {', '.join(sorted(missing))}; it names the columns, such as time,lat,lon")
+            raise RecordingError(path, "line 1", f"the heading lacks {', '.join(sorted(missing))}; it names columns, such as time,lat,lon")
         for row in rows:
             try:
                 told = {name: read(row[name]) for name, read in NUMBERS.items() if row.get(name)}
                 valid = (row.get("valid") or "true").strip().lower() in {"true", "t", "1", "yes"}
                 yield Fix(time=seconds_of(row["time"]), valid=valid, **told)  # type: ignore[arg-type] # satellites and the like are int
             except (TypeError, ValueError) as error:
-                raise RecordingError(path, rows.line_num, str(error)) from error
+                raise RecordingError(path, f"line {rows.line_num}", str(error)) from error
 
 
 def read_gpx(path: Path) -> Iterator[Fix]:
@@ -78,7 +78,7 @@ def read_gpx(path: Path) -> Iterator[Fix]:
             count += 1
             told = {each.tag.rpartition("}")[2]: (each.text or "").strip() for each in point.iter()}
             if not told.get("time"):
-                raise RecordingError(path, count, f"point {count} has no time; a track that was driven has one at every point")
+                raise RecordingError(path, f"point {count}", "no time; a track that was driven has one at every point")
             fix = Fix(
                 time=seconds_of(told["time"]),
                 lat=float(point.attrib["lat"]),
@@ -94,11 +94,11 @@ def read_gpx(path: Path) -> Iterator[Fix]:
             before = fix
             point.clear()
     except ET.ParseError as error:
-        raise RecordingError(path, error.position[0], f"not well-formed XML: {error}") from error
+        raise RecordingError(path, f"line {error.position[0]}", f"not well-formed XML: {error}") from error
     except (KeyError, ValueError) as error:
         if isinstance(error, RecordingError):
             raise
-        raise RecordingError(path, count, f"point {count}: {error}") from error
+        raise RecordingError(path, f"point {count}", str(error)) from error
 
 
 def _moved(before: Fix | None, fix: Fix) -> Fix:
@@ -164,7 +164,7 @@ def read_frames(path: Path) -> Iterator[RecordedFrame]:
                 continue
             found = _LINE.fullmatch(text)
             if found is None:
-                raise RecordingError(path, number, "no frame in hex; a frame begins and ends with 7e, and so does the line's end")
+                raise RecordingError(path, f"line {number}", "no frame in hex; a frame begins and ends with 7e, and so does the line's end")
             time = seconds_of(found["time"]) if found["time"] else None
             yield RecordedFrame(time, bytes.fromhex("".join(found["hex"].split())))
 

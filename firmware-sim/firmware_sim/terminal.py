@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import chain
 from math import inf
 from typing import Any, Final
 
@@ -196,7 +197,7 @@ class Terminal:
         self.counters = Counters()
         self.acknowledged: set[bytes] = set()
         self.refused: set[bytes] = set()
-        self._reports = iter(reports)
+        self._reports: Iterator[Due] = iter(reports)
         self._next = next(self._reports, None)
         self._order = 0
         self._store: deque[_Report] = deque()
@@ -259,6 +260,12 @@ class Terminal:
             if self._next is not None and self._room():
                 at = min(at, self._next.at)
         return at
+
+    def add(self, reports: Iterable[Due]) -> None:
+        """More reports, after those there are."""
+        self._reports = chain(self._reports, reports)
+        if self._next is None:
+            self._next = next(self._reports, None)
 
     # moving
 
