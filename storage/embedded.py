@@ -69,6 +69,12 @@ class Embedded:
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._account: pwd.struct_passwd | None = None
+        self._logged: dict[Path, int] = {}
+
+    @property
+    def url(self) -> str:
+        """The connection string of the database `dubhe`."""
+        return self._url("dubhe")
 
     def start(self) -> str:
         """Start or adopt the server, make the database `dubhe`, return its URL; raises `EmbeddedError`."""
@@ -89,7 +95,7 @@ class Embedded:
                 msg = f"the embedded PostgreSQL in {self.cluster} refuses us: {str(error).strip()}"
                 raise EmbeddedError(msg) from error
             raise
-        return self._url("dubhe")
+        return self.url
 
     def stop(self) -> None:
         """Stop the server if it is ours; everything answered is on disk already."""
@@ -142,6 +148,8 @@ class Embedded:
             "unix_socket_directories": str(self._make_socket_dir()),
         }
         arguments = ["-D", str(self.cluster), *(word for each in options.items() for word in ("-c", "=".join(each)))]
+        (self.data_dir / "postgres.start.log").unlink(missing_ok=True)
+        self._logged = self._logs()
         with (self.data_dir / "postgres.start.log").open("wb") as log:
             self._process = self._spawn("postgres", arguments, log)
 
@@ -234,14 +242,19 @@ class Embedded:
     def _ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None
 
+    def _logs(self) -> dict[Path, int]:
+        """The server's logs, oldest first, and their sizes."""
+        logs = [log for log in (*(self.cluster / "log").glob("*.log"), self.data_dir / "postgres.start.log") if log.exists()]
+        return {log: log.stat().st_size for log in sorted(logs, key=lambda log: log.stat().st_mtime)}
+
     def _last_words(self) -> str:
-        logs = [self.data_dir / "postgres.start.log", *(self.cluster / "log").glob("*.log")]
-        newest = sorted((log for log in logs if log.exists()), key=lambda log: log.stat().st_mtime)[-2:]
-        return "\n".join(log.read_text("utf-8", "replace")[-4000:] for log in newest)
+        """What was logged since the last launch, but for what our own asking caused."""
+        said = [log.read_bytes()[self._logged.get(log, 0) :].decode("utf-8", "replace") for log in self._logs()]
+        return "\n".join(line for line in "\n".join(said).splitlines() if "the database system is starting up" not in line)
 
 
 def _reason(log: str) -> str:
-    """The last line that names a reason."""
+    """The last line that names a reason, or the last few."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     named = [line for line in lines if "FATAL" in line or "PANIC" in line or "error:" in line]
-    return (named or lines or ["it left no word"])[-1]
+    return named[-1] if named else " ".join(lines[-3:]) or "it left no word"

@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from storage.embedded import Embedded
+from storage.embedded import SETTINGS, Embedded
+from storage.host import runs_in
 from storage.migrate import migrate
 from tracks.fix import ABSENT, FixBatch, digest64
 from tracks.reject import RejectBatch
@@ -38,12 +40,14 @@ NOON_US = 1_760_000_000_000_000
 @pytest.fixture(scope="session")
 def embedded_url() -> Iterator[str]:
     """The embedded server, with a migrated template; use `database_url` for a database of your own."""
-    place = Path(tempfile.mkdtemp(prefix="dubhe-"))
+    place = _folder()
     server = Embedded(place)
-    url = server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SETTINGS, "fsync", "off")  # creating databases is most of the time otherwise; no test cuts the power
+        url = server.start()
     try:
         with psycopg.connect(url, autocommit=True) as conn:
-            conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+            conn.execute(f"CREATE DATABASE {TEMPLATE}")
         migrate(make_conninfo(url, dbname=TEMPLATE))
         yield url
     finally:
@@ -52,16 +56,65 @@ def embedded_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def timescale_server_url() -> str:
-    """The real TimescaleDB's administrative database."""
+def timescale_template() -> Iterator[str]:
+    """Name of a migrated template on the real TimescaleDB; closed to connections, or its own workers would hold it."""
+    name = f"test_template_{secrets.token_hex(6)}"
     try:
-        psycopg.connect(TIMESCALE_URL, connect_timeout=3).close()
+        admin = psycopg.connect(TIMESCALE_URL, autocommit=True, connect_timeout=3)
     except psycopg.OperationalError as error:
         why = f"no TimescaleDB at {TIMESCALE_URL} (make services): {str(error).splitlines()[0]}"
         if os.environ.get("DUBHE_REQUIRE_SERVICES") == "1":
             pytest.fail(why, pytrace=False)
         pytest.skip(why)
-    return TIMESCALE_URL
+    with admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        migrate(make_conninfo(TIMESCALE_URL, dbname=name))
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        yield name
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def mold() -> Iterator[Path]:
+    """A data directory whose server was started and stopped once, to be copied: initdb is the slow part."""
+    folder = _folder()
+    server = Embedded(folder)
+    server.start()
+    server.stop()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def bare_place() -> Iterator[Path]:
+    """An empty data directory for a server of the test's own; whatever still runs there afterwards is killed."""
+    folder = _folder()
+    yield folder
+    kill_all_in(folder / "postgres")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def place(bare_place: Path, mold: Path) -> Path:
+    """A data directory that has a stopped server in it already."""
+    subprocess.run(["cp", "-a", mold / "postgres", bare_place], check=True)
+    return bare_place
+
+
+def _folder() -> Path:
+    """A new directory, in memory where there is room: the tests make many servers and databases."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2 * 1024**3
+    return Path(tempfile.mkdtemp(prefix="dubhe-", dir=memory if roomy else None))
+
+
+def kill_all_in(cluster: Path) -> None:
+    """SIGKILL for every process that works in `cluster`: the server and its children, at once."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        if runs_in(int(entry.name), cluster):
+            with suppress(ProcessLookupError):
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 @pytest.fixture
@@ -79,10 +132,9 @@ def database_url(embedded_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def timescale_url(timescale_server_url: str) -> Iterator[str]:
+def timescale_url(timescale_template: str) -> Iterator[str]:
     """A fresh migrated database on the real TimescaleDB; mark the test `timescale`."""
-    with _database(timescale_server_url, "template0") as url:
-        migrate(url)
+    with _database(TIMESCALE_URL, timescale_template) as url:
         yield url
 
 
@@ -97,11 +149,11 @@ def store_url(request: pytest.FixtureRequest) -> str:
 def _database(server: str, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield make_conninfo(server, dbname=name)
         finally:
-            conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def rows(url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
