@@ -17,8 +17,10 @@ From pytest. The fixtures `gateway` and `terminal` come with the installed packa
         with pytest.raises(ConnectionError):
             terminal(name="13911112222").connect()
 
-`gateway` is one process per module with a database of its own; its parameter is a dict of settings (DUBHE_… without the prefix).
-It offers `to` and `http` (addresses), `get("/metrics")`, `log`, `data_dir`, `process`.
+`gateway` is a process with a database of its own; its parameter is a dict of settings (DUBHE_… without the prefix).
+Tests that want the same settings share it, so each gives its terminals names of their own, as `terminal()` does by itself.
+A test that needs a gateway for itself uses `gateway.running_gateway`.
+A gateway offers `to` and `http` (addresses), `get("/metrics")`, `stop()`, `log`, `data_dir`, `process`.
 
 In Python. Everything below is sans-IO except where it says otherwise:
 

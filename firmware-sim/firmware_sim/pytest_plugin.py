@@ -5,10 +5,10 @@ pytest loads this file at every start, so what the fixtures need is imported whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -20,12 +20,26 @@ if TYPE_CHECKING:
 _NAMES: Final = count(13_800_000_001)
 
 
-@pytest.fixture(scope="module")
-def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway of its own process with an embedded database in a fresh directory; lenient unless parametrised otherwise."""
-    settings = {"admission": "lenient", **getattr(request, "param", {})}
-    with running_gateway(tmp_path_factory.mktemp("dubhe"), settings) as running:
-        yield running
+@pytest.fixture(scope="session")
+def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Mapping[str, str]], Gateway]]:
+    """Gateways by their settings, each started when first asked for and ended with the session."""
+    with ExitStack() as running:
+        known: dict[tuple[tuple[str, str], ...], Gateway] = {}
+
+        def find(settings: Mapping[str, str]) -> Gateway:
+            key = tuple(sorted(settings.items()))
+            if key not in known or known[key].process.poll() is not None:
+                data_dir = known[key].data_dir if key in known else tmp_path_factory.mktemp("dubhe")
+                known[key] = running.enter_context(running_gateway(data_dir, settings))
+            return known[key]
+
+        yield find
+
+
+@pytest.fixture
+def gateway(request: pytest.FixtureRequest, gateways: Callable[[Mapping[str, str]], Gateway]) -> Gateway:
+    """A gateway with an embedded database, lenient unless parametrised otherwise; shared by the tests that want the same settings."""
+    return gateways({"admission": "lenient", **getattr(request, "param", {})})
 
 
 @pytest.fixture
@@ -36,8 +50,16 @@ def terminal(gateway: Gateway) -> Iterator[Callable[..., Handset]]:
 
     with ExitStack() as handsets:
 
-        def make(name: str | None = None, *, manners: Manners | None = None, code: str | None = None, **identity: object) -> Handset:
-            who = Identity(name=name or str(next(_NAMES)), **identity)  # type: ignore[arg-type] # checked by Identity itself
+        def make(
+            name: str | None = None,
+            *,
+            manners: Manners | None = None,
+            code: str | None = None,
+            **identity: Any,  # noqa: ANN401 - as `Identity` takes them
+        ) -> Handset:
+            name = name or str(next(_NAMES))
+            # one plate is one vehicle: two terminals cannot have it
+            who = Identity(**{"name": name, "plate": f"沪A{name[-5:]}", **identity})
             return handsets.enter_context(Handset(Terminal(who, manners=manners or Manners(leave=False), code=code), gateway.to))
 
         yield make
