@@ -18,6 +18,9 @@ from tracks.verdict import Reject
 
 NAN: Final = float("nan")
 
+POSITIONED, SOUTH, WEST = 1 << 1, 1 << 2, 1 << 3
+"""JT/T 808 status bits that every door's fixes carry."""
+
 
 class Rows:
     """Fixes and rejects in the order in which they were read. `terminal_id` and `vehicle_id` are for the caller to fill in."""

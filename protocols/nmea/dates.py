@@ -1,7 +1,8 @@
 """NMEA's time: a time of day, now and then a date with two digits for the year, made into microseconds since 1970.
 
 - *Without a date* (GGA alone, an empty date field) the day is the one that brings the time of day nearest to what is expected: the
-  terminal's last time plus what has passed since, or the time of receipt. So midnight needs no rule of its own.
+  terminal's last time plus what has passed since. So midnight needs no rule of its own. Before its first time it is the day that
+  makes the time the latest before the receipt, with `EARLY_US_MAX` for a server's clock that is slow.
 - *Leap second*: 23:59:60 is the 86 400th second of its day, which in microseconds since 1970 is the next midnight once more. A module
   that rounds up to 60 seconds elsewhere comes out right by the same sum.
 - *Week roll-over*: GPS counts weeks modulo 1024, and old modules give dates 1024 weeks (19.6 years) early. No living terminal holds
@@ -19,12 +20,13 @@ from protocols.errors import ProtocolError
 from tracks.verdict import Reject
 
 DAY_US: Final = 86_400_000_000
+EARLY_US_MAX: Final = 3_600_000_000
 ROLL_OVER_DAYS: Final = 1024 * 7
 FIRST_YEAR: Final = 80
 """GPS began in January 1980: a smaller two-digit year is of this century."""
 
-_TIME: Final = re.compile(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d|60)(?:\.(\d{0,9}))?")
-_DATE: Final = re.compile(r"(\d\d)(\d\d)(\d\d)")
+_TIME: Final = re.compile(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d|60)(?:\.(\d{0,9}))?", re.ASCII)
+_DATE: Final = re.compile(r"(\d\d)(\d\d)(\d\d)", re.ASCII)
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -85,7 +87,7 @@ class Calendar:
         elif not valid:
             return None
         elif self._last is None:
-            expected = received_us
+            expected = received_us + EARLY_US_MAX - DAY_US // 2
         else:
             expected = self._last[0] + received_us - self._last[1]
         if time_of_day is None:

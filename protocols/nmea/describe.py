@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from protocols.errors import ProtocolError
 from protocols.nmea import shortmessages
 from protocols.nmea.dates import DAY_US, day_number
 from protocols.nmea.fixes import status_bits
-from protocols.nmea.readings import GSA_IDS, Reading, degrees, message_of, read
+from protocols.nmea.readings import GSA_IDS, Reading, degrees, message_of, read, views
 from protocols.nmea.sentences import PROPRIETARY, Sentence, gb_text, parse, pieces
 from protocols.nmea.stream import name_in
 from protocols.nmea.systems import SYSTEM_OF_TALKER, satellite, signal_name
@@ -119,11 +119,18 @@ def _gsa(sentence: Sentence, reading: Reading) -> dict[str, Any]:
     return {"mode": named["mode"], "fix_type": named["mode_fix_type"], "system": reading.system, "sent": sent, "used": ids, **dops}
 
 
-def _gsv(_: Sentence, reading: Reading) -> dict[str, Any]:
+def _gsv(sentence: Sentence, reading: Reading) -> dict[str, Any]:
     number, total = reading.part
     signal = {"signal_id": reading.signal_id or None, "signal": signal_name(reading.system, reading.signal_id)}
-    seen = [asdict(each) for each in reading.seen]
+    seen = [_view(reading.system, row) for row in views(sentence)[0] if row[0]]
     return {"number": number, "total": total, "system": reading.system, **signal, "in_view": reading.in_view, "satellites": seen}
+
+
+def _view(system: str | None, fields: Sequence[str]) -> dict[str, Any]:
+    """One satellite in view, with its number as sent and within its system."""
+    whose, number = satellite(system, int(fields[0]))
+    values = [int(text) if text.isdecimal() else text or None for text in fields[1:]]
+    return {"system": whose, "number": number, "sent": fields[0], **dict(zip(_VIEW, values, strict=False))}
 
 
 def _txt(sentence: Sentence, reading: Reading) -> dict[str, Any]:
@@ -132,14 +139,15 @@ def _txt(sentence: Sentence, reading: Reading) -> dict[str, Any]:
     return {"number": number, "total": total, "text_kind": sentence.fields[2], "text": text, "antenna": reading.antenna}
 
 
+_VIEW: Final = ("elevation_deg", "azimuth_deg", "signal_db")
 _BODIES: Final = {"GSA": _gsa, "GSV": _gsv, "TXT": _txt}
 
 
 def _short_message(sentence: Sentence) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     body = shortmessages.describe(sentence)
-    if "lat_dir" in body and body["lat"]:
-        body["lat_deg"] = degrees(body["lat"], body["lat_dir"], "NS")
-        body["lon_deg"] = degrees(body.get("lon", ""), body.get("lon_dir", ""), "EW")
+    if body.get("lat_dir"):
+        body["lat_deg"] = _number(degrees(body["lat"], body["lat_dir"], "NS"))
+        body["lon_deg"] = _number(degrees(body.get("lon", ""), body.get("lon_dir", ""), "EW"))
     reading = shortmessages.own_position(sentence)
     return body, [] if reading is None else [_fix(sentence, reading)]
 

@@ -10,7 +10,7 @@ the others belong to the burst that is open. A burst is taken to begin with a se
    one epoch as long as no sentence repeats: some modules stamp RMC a little later than GGA.
 2. *The sentence arrives with which epochs end.* When two epochs in a row have ended with the same sentence, the next that reaches it
    closes at once. A GSV counts when it is the last of its series, a GSA by its place among the GSAs.
-   When RMC, GGA, GNS, GLL, VTG or GSA of an epoch come after it has closed so, the lesson is forgotten and takes twice as long to learn.
+   When RMC, GGA, GNS, GLL, VTG or GSA of an epoch come after it has closed so, the lesson is forgotten and takes four times as long.
 3. *`flush`*: nothing more has come for `IDLE_US`. This bounds the wait of the first two epochs and of terminals that report seldom, and
    teaches the order as well.
 
@@ -122,6 +122,7 @@ class Epochs:
         self._closed = None
 
     def _take(self, part: Part, rows: Rows, frame: int, received_us: int) -> None:
+        self._antenna = part.reading.antenna or self._antenna
         if self._epoch is not None and self._begins_another(self._epoch, part):
             self._learn(self._epoch)
             self._close(self._epoch, rows, frame)
@@ -170,8 +171,6 @@ class Epochs:
 
     def _close(self, epoch: Epoch, rows: Rows, frame: int) -> Epoch:
         self._epoch = None
-        for part in epoch.parts:
-            self._antenna = part.reading.antenna or self._antenna
         solution = solve(epoch.parts, self._calendar, self._heard_us, self._antenna)
         if solution is None:
             self._put_away(epoch.parts, rows, frame)
@@ -212,7 +211,7 @@ class Epochs:
     def _forget(self) -> None:
         """The end that was learnt was none."""
         self._end, self._agreed = None, 0
-        self._needed *= 2
+        self._needed *= 4
 
 
 def _add(epoch: Epoch, part: Part) -> None:

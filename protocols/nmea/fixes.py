@@ -16,8 +16,8 @@ from typing import Final
 from protocols.nmea.dates import Calendar
 from protocols.nmea.readings import Reading
 from protocols.nmea.sentences import Sentence
-from protocols.nmea.systems import ANTENNA_ALARM, POSITIONED, SOUTH, STATUS_BIT, SYSTEM_OF_TALKER, WEST, satellite
-from protocols.rows import NAN, Rows
+from protocols.nmea.systems import ANTENNA_ALARM, STATUS_BIT, SYSTEM_OF_TALKER, satellite
+from protocols.rows import NAN, POSITIONED, SOUTH, WEST, Rows
 from tracks.fix import ABSENT
 
 COMBINED: Final = "GN"
@@ -114,9 +114,10 @@ def status_bits(lat: float, lon: float, systems: Iterable[str], *, valid: bool) 
 
 
 def _best(parts: Sequence[Part], kind: str) -> Reading | None:
-    """The reading of a kind that comes under several talkers: a valid one before others, the combined solution before one system's."""
+    """The reading of a kind that comes under several talkers: valid, filled in, the combined solution rather than one system's."""
     found = [part for part in parts if part.sentence.kind == kind]
-    found.sort(key=lambda part: (not part.reading.valid, part.sentence.talker != COMBINED))
+    if len(found) > 1:
+        found.sort(key=lambda part: (not part.reading.valid, part.reading.time_of_day is None, part.sentence.talker != COMBINED))
     return found[0].reading if found else None
 
 
@@ -147,9 +148,9 @@ def _used(parts: Sequence[Part]) -> dict[str, int]:
     """
     views: dict[int, set[str]] = {}
     for part in parts:
-        for each in part.reading.seen:
-            if each.system is not None:
-                views.setdefault(each.sent, set()).add(each.system)
+        if part.reading.system is not None:
+            for sent in part.reading.seen:
+                views.setdefault(sent, set()).add(part.reading.system)
     found: set[tuple[str, int]] = set()
     for part in parts:
         for sent in part.reading.used:

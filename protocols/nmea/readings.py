@@ -15,8 +15,8 @@ Which field stands where is pynmea2's table. What it makes of the fields is not 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pynmea2  # type: ignore[import-untyped]
@@ -24,7 +24,7 @@ import pynmea2  # type: ignore[import-untyped]
 from protocols.errors import ProtocolError
 from protocols.nmea.dates import day_number, day_of, time_of_day_us
 from protocols.nmea.sentences import PROPRIETARY, Sentence
-from protocols.nmea.systems import TALKERS, satellite, system_of
+from protocols.nmea.systems import TALKERS, system_of
 from protocols.rows import NAN
 from tracks.verdict import Reject
 
@@ -42,23 +42,9 @@ ALIVE_QUALITIES: Final = frozenset((1, 2, 3, 4, 5, 6, 9))
 EVIDENCE: Final = frozenset("DHV DTM GBS GFA GRS GST HDT ROT THS VLW".split())  # noqa: SIM905 - reads as the list it is
 """Sentences of GNSS modules that belong to an epoch and tell nothing that a fix has a column for."""
 
-_NUMBER: Final = re.compile(r"[+-]?(?:\d{1,9}(?:\.\d{0,15})?|\.\d{1,15})")
-_DEGREES: Final = re.compile(r"(\d{0,3}?)(\d{1,2}(?:\.\d{0,15})?)")
+_NUMBER: Final = re.compile(r"[+-]?(?:\d{1,9}(?:\.\d{0,15})?|\.\d{1,15})", re.ASCII)
+_DEGREES: Final = re.compile(r"(\d{0,3}?)(\d{1,2}(?:\.\d{0,15})?)", re.ASCII)
 _ANTENNA: Final = re.compile(r"ANT(?:ENNA|STATUS)?[ =:_]+(OK|OPEN|SHORT)\b", re.IGNORECASE)
-
-
-@dataclass(slots=True)
-class Satellite:
-    """One satellite of a GSV."""
-
-    system: str | None
-    number: int
-    """Within its system."""
-    sent: int
-    """As sent."""
-    elevation_deg: int | None
-    azimuth_deg: int | None
-    signal_db: int | None
 
 
 @dataclass(slots=True)
@@ -90,7 +76,8 @@ class Reading:
     """Number and total of a GSV or TXT."""
     in_view: int | None = None
     signal_id: str = ""
-    seen: list[Satellite] = field(default_factory=list)
+    seen: tuple[int, ...] = ()
+    """Numbers of the satellites a GSV has in view, as sent."""
     antenna: str | None = None
     """OK, OPEN or SHORT."""
 
@@ -244,23 +231,25 @@ def _gsa(sentence: Sentence) -> Reading:
 
 
 def _gsv(sentence: Sentence) -> Reading:
-    total, place, in_view, *rest = sentence.fields
-    odd = len(rest) % GSV_FIELDS
-    # one field more is the signal id; two are signal and system id
-    rest, ids = (rest[:-odd], rest[-odd:]) if odd in {1, 2} else (rest, [])
-    system = system_of(sentence.talker, ids[1] if len(ids) > 1 else "")
+    total, place, in_view = sentence.fields[:3]
+    rows, signal_id, system_id = views(sentence)
     return Reading(
-        system=system,
+        system=system_of(sentence.talker, system_id),
         part=(_count(place, "number") or 1, _count(total, "total") or 1),
         in_view=_count(in_view, "satellites in view"),
-        signal_id=ids[0] if ids else "",
-        seen=[_satellite(system, rest[at : at + GSV_FIELDS]) for at in range(0, len(rest), GSV_FIELDS) if rest[at]],
+        signal_id=signal_id,
+        seen=tuple(prn for row in rows if (prn := _count(row[0], "satellite")) is not None),
     )
 
 
-def _satellite(system: str | None, fields: list[str]) -> Satellite:
-    prn, elevation, azimuth, signal = (_count(each, "satellite") for each in [*fields, "", "", ""][:GSV_FIELDS])
-    return Satellite(*satellite(system, prn or 0), prn or 0, elevation, azimuth, signal)
+def views(sentence: Sentence) -> tuple[list[Sequence[str]], str, str]:
+    """The satellites of a GSV as fields, its signal id and its system id; both are empty where it has none."""
+    fields = sentence.fields[3:]
+    # one field more than satellites take is the signal id; two are signal and system id (GPS.js issue 38)
+    odd = len(fields) % GSV_FIELDS
+    stop = len(fields) - odd if odd in {1, 2} else len(fields)
+    ids = (*fields[stop:], "", "")
+    return [fields[at : at + GSV_FIELDS] for at in range(0, stop, GSV_FIELDS)], ids[0], ids[1]
 
 
 def _txt(sentence: Sentence) -> Reading:

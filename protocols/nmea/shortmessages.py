@@ -51,7 +51,7 @@ def is_short_message(sentence: Sentence) -> bool:
 
 def own_position(sentence: Sentence) -> Reading | None:
     """Where the unit itself is, by the system's centre; None when the sentence does not say."""
-    if sentence.kind != "DWR" or sentence.talker != UNIT or sentence.fields[0] != OWN:
+    if sentence.kind != "DWR" or sentence.talker != UNIT or sentence.fields[:1] != (OWN,):
         return None
     named = names(sentence)
     return Reading(

@@ -29,7 +29,6 @@ TALKER_OF_LONG: Final = {"BDS": "BD", "GPS": "GP", "GLO": "GL", "GAL": "GA"}
 
 STATUS_BIT: Final = {"gps": 1 << 18, "beidou": 1 << 19, "glonass": 1 << 20, "galileo": 1 << 21}
 """JT/T 808 status bits of the systems a solution used."""
-POSITIONED, SOUTH, WEST = 1 << 1, 1 << 2, 1 << 3
 
 ANTENNA_ALARM: Final = {"OPEN": 1 << 5, "SHORT": 1 << 6, "OK": 0}
 """JT/T 808 alarm bits by what a module says of its antenna."""
