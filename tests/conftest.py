@@ -7,5 +7,5 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = ["fix_db"]
 
 settings.register_profile("short", max_examples=80, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("long", settings.get_profile("short"), max_examples=20_000)
+settings.register_profile("long", settings.get_profile("short"), max_examples=10_000)
 settings.load_profile("short")

@@ -21,7 +21,7 @@ from protocols.adapters import micros
 from protocols.columnar import Column, Layout, spread, walk
 from protocols.jt808.frames import FrameBatch
 from protocols.jt808.messages.items import ITEMS
-from protocols.jt808.messages.location import LOCATION_LAYOUT, POSITIONED, SOUTH, WEST, replies_with_serial
+from protocols.jt808.messages.location import LOCATION_LAYOUT, POSITIONED, SERIAL_BYTES, SOUTH, WEST, replies_with_serial
 from tracks.fix import ABSENT, SOURCES, FixBatch, digest64
 from tracks.reject import RejectBatch
 from tracks.spans import Index, Mask, Spans
@@ -32,10 +32,9 @@ CARRIERS: Final = (LOCATION_REPORT, LOCATION_REPLY, VEHICLE_REPLY, LOCATION_BATC
 """The messages that carry location reports."""
 
 GMT8_S: Final = 8 * 3600
-"""The standard's clock (§8.12: times are GMT+8)."""
+"""The standard's clock (JT/T 808-2013 §8.18: times are GMT+8)."""
 
 LOCATION_BYTES: Final = LOCATION_LAYOUT.itemsize
-SERIAL_BYTES: Final = 2
 BATCH_HEAD_BYTES: Final = 3
 """Count and kind before the reports of a 0x0704."""
 LENGTH_BYTES: Final = 2

@@ -111,7 +111,7 @@ class _Pieces:
         return _Pieces(
             Spans(self.raw.buffer, self.raw.start[keep], raw_stop[keep]),
             Spans(self.clean.buffer, self.clean.start[keep], clean_stop[keep]),
-            self.doubtful[keep],
+            np.logical_or.reduceat(self.doubtful, np.flatnonzero(keep)),
             self.chunk[keep],
         )
 
