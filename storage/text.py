@@ -24,6 +24,6 @@ def is_name(name: str) -> bool:
 
 
 def plate_of(text: str) -> str:
-    """A plate as the registry compares it: 川A·12345, 川a12345 and 川Ａ 12345 are the same."""
+    """A plate as the registry compares it, letters and digits alone: 川A·12345, 川a12345 and 川Ａ 12345 are the same."""
     wide = unicodedata.normalize("NFKC", clean(text, PLATE_MAX)).upper()
-    return "".join(char for char in wide if char not in " ·•.-_")[:PLATE_MAX]
+    return unicodedata.normalize("NFKC", "".join(char for char in wide if char.isalnum()))[:PLATE_MAX]
