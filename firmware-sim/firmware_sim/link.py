@@ -151,8 +151,12 @@ async def hold(
     rng: Random,
     back_off: BackOff | None = None,
     clock: Callable[[], float] | None = None,
+    patient: bool = True,
 ) -> None:
-    """Keep `machine` connected until it has finished; cancel to stop it earlier. `rng` sets the pauses between tries."""
+    """Keep `machine` connected until it has finished; cancel to stop it earlier. `rng` sets the pauses between tries.
+
+    Without `patient` the first link must open; the OSError of one that does not is raised.
+    """
     back_off = back_off or BackOff()
     loop = asyncio.get_running_loop()
     clock = clock or loop.time
@@ -164,8 +168,11 @@ async def hold(
             try:
                 links.append(link := _Link(machine, clock, udp=to.udp))
                 await _open(link, to)
+                patient = True
                 await link.over
             except OSError:
+                if not patient:
+                    raise
                 machine.disconnected(clock())
             if not machine.silent:
                 links.pop()

@@ -77,7 +77,13 @@ class Player:
 
     def receive(self, data: bytes, now: float) -> bytes:
         """Bytes from the platform, cut anywhere."""
-        for piece in self._deframer.feed(data).split(b"\x7e"):
+        try:
+            whole = self._deframer.feed(data)
+        except ProtocolError:
+            self.counters.unreadable += 1
+            self.hangup = True
+            return b""
+        for piece in whole.split(b"\x7e"):
             if piece:
                 self._hear(piece)
         return self.tick(now)
@@ -129,13 +135,19 @@ async def replay(
     edition: int = V2013,
     login: bool = True,
 ) -> dict[str, Any]:
-    """Drive the recording at `path` to its end and return the counters; raises RecordingError at a line that cannot be read."""
+    """Drive the recording at `path` to its end and return the counters.
+
+    Raises RecordingError at a line that cannot be read, and OSError when the gateway does not listen or refuses the terminal.
+    """
     begin = time.monotonic()
     machine: Terminal | Player
     if (read := FIX_READERS.get(path.suffix.lower())) is not None:
-        manners = Manners(window=WINDOW, login=login)
+        manners = Manners(window=WINDOW, login=login, insist=False)
         machine = Terminal(Identity(name=terminal, edition=edition), paced(read(path), begin=begin, speed=speed), manners)
     else:
         machine = Player(paced_frames(read_frames(path), begin=begin, speed=speed))
-    await hold(machine, to, rng=Random(terminal), clock=time.monotonic)  # noqa: S311 - a simulation
+    await hold(machine, to, rng=Random(terminal), clock=time.monotonic, patient=False)  # noqa: S311 - a simulation
+    if machine.counters.login_refusals:
+        msg = f"the gateway refused terminal {terminal}; strict admission takes only terminals that it knows"
+        raise ConnectionRefusedError(msg)
     return total([machine.counters])

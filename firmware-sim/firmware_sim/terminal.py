@@ -26,7 +26,7 @@ from protocols.errors import ProtocolError
 from protocols.jt808 import messages
 from protocols.jt808.frames import Frame, frame_of
 from protocols.jt808.framing import Deframer
-from protocols.jt808.header import V2013
+from protocols.jt808.header import LENGTH_BITS, V2013
 from tracks.terminal import canonical
 from tracks.verdict import Reject
 
@@ -79,6 +79,8 @@ RESULT: Final = {LINK_CHECK: OK}
 """What a command from the platform is answered with; whatever is not here is unsupported. 0x8204 only asks whether we are there."""
 ANSWERS: Final = frozenset({GENERAL_RESPONSE, REGISTER_RESPONSE})
 """What the platform says in answer to us; all else is a command."""
+BATCH_HEAD_BYTES: Final = 3
+"""Count and kind before the reports of an 0x0704, each of which has two bytes of length before it."""
 STORED_WHILE_OFFLINE: Final = 1
 """Kind of an 0x0704 from the blind-zone store (JT/T 808-2019 §8.49)."""
 
@@ -115,6 +117,8 @@ class Manners:
     """Reports in one 0x0704."""
     login: bool = True
     """False: no 0x0100 and 0x0102, reports at once (quirk C6); for lenient gateways."""
+    insist: bool = True
+    """Try again after a refused login; False: a refused terminal has finished."""
     leave: bool = True
     """Log out when everything is said; False: stay until the link is cut."""
 
@@ -365,13 +369,21 @@ class Terminal:
                 report = self._take(self._next)
                 self._send(REPORT, report.body, now, [report])
             elif self._store:
-                batch = [self._store.popleft() for _ in range(min(self.manners.batch_max, len(self._store)))]
+                batch = self._batch()
                 self.counters.uploaded += len(batch)
                 self._ask(BATCH, {"kind": STORED_WHILE_OFFLINE, "reports": [each.body for each in batch]}, now, batch)
             else:
                 break
         if self._next is None and not self._store and not self._flight and self.manners.leave:
             self._move(Event.DONE, now)
+
+    def _batch(self) -> list[_Report]:
+        """The oldest of the store, as many as one 0x0704 carries."""
+        batch: list[_Report] = []
+        room = LENGTH_BITS - BATCH_HEAD_BYTES
+        while self._store and len(batch) < self.manners.batch_max and (room := room - 2 - len(self._store[0].body)) >= 0:
+            batch.append(self._store.popleft())
+        return batch
 
     def _take(self, due: Due) -> _Report:
         """The report that is due, as bytes; the next one takes its place."""
@@ -422,8 +434,7 @@ class Terminal:
             self.code = body["auth_code"]
             self._move(Event.REGISTERED, now)
         else:
-            self.counters.login_refusals += 1
-            self._hang_up(Event.REFUSED, now)
+            self._refused(now)
 
     def _answered(self, serial: int, message_id: int, result: int, now: float) -> None:
         """0x8001 answers one message in flight: number and id must both fit (quirk C13)."""
@@ -439,11 +450,16 @@ class Terminal:
             self.counters.logins += 1
             self._move(Event.AUTHENTICATED, now)
         elif message_id in {REGISTER, AUTHENTICATE}:
-            self.code = None
-            self.counters.login_refusals += 1
-            self._hang_up(Event.REFUSED, now)
+            self._refused(now)
         elif message_id == LOG_OUT:
             self._hang_up(Event.LEFT, now)
+
+    def _refused(self, now: float) -> None:
+        """The platform does not want us, or not with this code."""
+        self.code = None
+        self.counters.login_refusals += 1
+        self.finished = not self.manners.insist
+        self._hang_up(Event.REFUSED, now)
 
     def _commanded(self, frame: Frame) -> None:
         """Whatever else the platform says is a command, and wants a general answer."""

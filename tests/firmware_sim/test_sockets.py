@@ -241,6 +241,19 @@ def test_recorded_frames_go_out_byte_for_byte(tmp_path: Path) -> None:
     assert list(range(20)) == [frame.serial for frame in platform.heard]
 
 
+def test_a_replay_says_when_it_is_refused_and_when_nobody_listens(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"time,lat,lon\n{START},31.2,121.4\n")
+
+    async def scene() -> None:
+        async with listening(Platform(results={0x0100: 4})) as to:
+            with pytest.raises(ConnectionRefusedError, match="refused terminal 13900000001"):
+                await replay(tmp_path / "a.csv", to)
+        with pytest.raises(ConnectionRefusedError, match="Connect call failed"):
+            await replay(tmp_path / "a.csv", to)
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize("login", [False, True], ids=["lenient", "login"])
 @pytest.mark.parametrize(("window", "rate"), [(1, 0), (16, 0), (4, 20_000)], ids=["one", "window", "open"])
 @pytest.mark.parametrize("edition", [1, V2019])

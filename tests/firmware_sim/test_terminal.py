@@ -179,6 +179,20 @@ def test_reports_missed_in_an_outage_go_up_oldest_first_as_kind_1_after_the_live
     assert 6 == terminal.counters.uploaded
 
 
+def test_a_batch_never_outgrows_a_frame() -> None:
+    terminal = Terminal(WHO, fixes(200), Manners(batch_max=1_000))
+    link = online(terminal)
+    link.cut()
+    link.now = 1_995.0
+
+    link.connect()
+
+    batches = [frame.body for frame in link.platform.heard if frame.message_id == 0x0704]
+    # 28 bytes and their length, after three of count and kind
+    assert [34] * 5 == [len(reports_of(body)) for body in batches[:5]]
+    assert set(bodies(200)) == terminal.acknowledged
+
+
 def test_a_report_in_flight_when_the_link_broke_is_not_lost() -> None:
     platform = Platform(results={0x0200: None})
     terminal = Terminal(WHO, fixes(1))
