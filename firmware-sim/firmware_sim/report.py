@@ -18,7 +18,7 @@ ITEMS_TOLD: Final = (0x01, 0x30, 0x31)
 ACC_ON: Final = 1
 BEIDOU_USED: Final = 1 << 19
 BEIJING_S: Final = 8 * 3600
-"""JT/T 808 writes wall-clock times of GMT+8 (JT/T 808-2019 table 23)."""
+"""JT/T 808 writes wall-clock times of GMT+8."""
 
 
 @dataclass(frozen=True, slots=True)

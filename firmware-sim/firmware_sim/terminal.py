@@ -1,8 +1,8 @@
 """A JT/T 808 terminal without sockets or clock: bytes in, bytes out, `now` in seconds given with every call.
 
 Its states and the events that move it stand in one table, `TRANSITIONS`. Around the table:
-- Whatever wants an answer is in flight until it is answered. On silence the same bytes go out again after T, 2T, 6T, 24T … (JT/T 808-2019
-  §5.3: T(n+1) = T(n) × (n+1)); when all repeats stayed unanswered the terminal gives up and wants a new link.
+- Whatever wants an answer is in flight until it is answered. On silence the same bytes go out again after T, 2T, 6T, 24T … (JT/T 808-2013
+  §6.1.2: T(n+1) = T(n) × (n+1)); when all repeats stayed unanswered the terminal gives up and wants a new link.
 - Reports leave one by one, at most `window` in flight. Reports that fell due while the link was down, or were in flight when it broke, wait
   in the blind-zone store (bounded, the oldest make room) and go up in 0x0704 of kind 1, oldest first, after the live ones.
 - The authentication code is kept across links; a terminal whose code is refused forgets it and registers on its next link.
@@ -74,7 +74,7 @@ GENERAL_ANSWER, GENERAL_RESPONSE, REGISTER_RESPONSE, LINK_CHECK = 0x0001, 0x8001
 SUCCESS: Final = frozenset({0, 4})
 """Results of 0x8001 after which a report is the platform's: ok, and alarm confirmed."""
 OK, UNSUPPORTED = 0, 3
-"""Results of 0x0001 (JT/T 808-2019 table 4)."""
+"""Results of 0x0001."""
 RESULT: Final = {LINK_CHECK: OK}
 """What a command from the platform is answered with; whatever is not here is unsupported. 0x8204 only asks whether we are there."""
 ANSWERS: Final = frozenset({GENERAL_RESPONSE, REGISTER_RESPONSE})
@@ -82,7 +82,7 @@ ANSWERS: Final = frozenset({GENERAL_RESPONSE, REGISTER_RESPONSE})
 BATCH_HEAD_BYTES: Final = 3
 """Count and kind before the reports of an 0x0704, each of which has two bytes of length before it."""
 STORED_WHILE_OFFLINE: Final = 1
-"""Kind of an 0x0704 from the blind-zone store (JT/T 808-2019 §8.49)."""
+"""Kind of an 0x0704 from the blind-zone store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
