@@ -1,8 +1,8 @@
 """A JT/T 808 terminal without sockets or clock: bytes in, bytes out, `now` in seconds given with every call.
 
 Its states and the events that move it stand in one table, `TRANSITIONS`. Around the table:
-- Whatever wants an answer is in flight until it is answered. On silence the same bytes go out again after T, 2T, 6T, 24T … (JT/T 808-2013
-  §6.1.2: T(n+1) = T(n) × (n+1)); when all repeats stayed unanswered the terminal gives up and wants a new link.
+- Whatever wants an answer is in flight until it is answered. On silence the same bytes go out again after T, 2T, 6T, 24T …, as JT/T 808
+  wants it (T(n+1) = T(n) × (n+1)); when all repeats stayed unanswered the terminal gives up and wants a new link.
 - Reports leave one by one, at most `window` in flight. Reports that fell due while the link was down, or were in flight when it broke, wait
   in the blind-zone store (bounded, the oldest make room) and go up in 0x0704 of kind 1, oldest first, after the live ones.
 - The authentication code is kept across links; a terminal whose code is refused forgets it and registers on its next link.
