@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import psycopg
+import pytest
 from fix_db import fixes_of, rejects_of, rows
 
 from storage.partitions import DAYS_AHEAD, MaintenanceReport, day_sql, maintain, missing_days
@@ -138,3 +139,11 @@ def test_the_quarantine_keeps_no_more_rows_than_it_may_and_drops_the_oldest(stor
     assert maintain(store_url, NOW, quarantine_rows_max=4).quarantine_deleted == 6
     assert rows(store_url, "SELECT raw FROM quarantine ORDER BY id") == [(b"6",), (b"7",), (b"8",), (b"9",)]
     assert maintain(store_url, NOW, quarantine_rows_max=4).quarantine_deleted == 0
+
+
+@pytest.mark.timescale
+def test_old_days_go_to_the_columnstore_exactly_where_the_licence_has_one(timescale_url: str) -> None:
+    (licence,) = rows(timescale_url, "SHOW timescaledb.license")[0]
+
+    assert maintain(timescale_url, NOW) == MaintenanceReport([], [], 0, 0, [])
+    assert rows(timescale_url, "SELECT compression_enabled FROM timescaledb_information.hypertables") == [(licence == "timescale",)]
