@@ -120,7 +120,7 @@ def _keep_days(conn: Conn, now: datetime, oldest: datetime, known: list[int]) ->
     return replace(report, fixes_deleted=conn.execute("DELETE FROM fixes_default WHERE time < %s", (oldest,)).rowcount)
 
 
-def _unless_locked(conn: Conn, day: int, statement: sql.Composable, done: list[str], postponed: list[str]) -> None:
+def _unless_locked(conn: Conn, day: int, statement: sql.SQL | sql.Composed, done: list[str], postponed: list[str]) -> None:
     try:
         with conn.transaction():
             conn.execute("SET LOCAL lock_timeout = '500ms'")

@@ -65,7 +65,8 @@ _COLUMNS: Final = "id, name, vehicle_id, auth_code, vetted, edition"
 _ADMIT: Final = """
 WITH given AS (SELECT DISTINCT unnest(%(names)s::text[]) AS name),
      made AS (
-         INSERT INTO terminals (name) SELECT name FROM given WHERE name NOT IN (SELECT name FROM terminals) ORDER BY name
+         INSERT INTO terminals (name)
+         SELECT name FROM given WHERE NOT EXISTS (SELECT FROM terminals known WHERE known.name = given.name) ORDER BY name
          ON CONFLICT (name) DO NOTHING RETURNING id, name, vehicle_id, auth_code, vetted, edition)
 SELECT id, name, vehicle_id, auth_code, vetted, edition FROM made
 UNION ALL
