@@ -223,7 +223,7 @@ def _lay(out: Bytes, at: Index, raw: Spans, length: Index) -> None:
     """Copy each byte string of `raw` to its place in `out`."""
     if len(length) == 0:
         return
-    order = np.argsort(length, kind="stable")
+    order = np.argsort(length)
     cuts = (np.flatnonzero(np.diff(length[order])) + 1).tolist()
     if int(length.sum()) < len(cuts) * _BYTES_PER_LENGTH:
         out[Spans(out, at, at + length).flat_index()] = raw.buffer[raw.flat_index()]

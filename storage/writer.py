@@ -202,9 +202,9 @@ async def _copy(conn: AsyncConn, statement: sql.SQL, batch: Batch, table: Table)
 
 def _sift(fixes: FixBatch) -> tuple[Index, Index]:
     """Rows that are the first of their key, and rows that share the key of one of those but not its bytes."""
-    order = np.argsort(fixes.digest, kind="stable")
-    if not (np.diff(fixes.digest[order]) == 0).any():
-        return np.arange(len(fixes)), order[:0]
+    digests = np.sort(fixes.digest)
+    if not (digests[1:] == digests[:-1]).any():
+        return np.arange(len(digests)), np.empty(0, np.int64)
     order = np.lexsort((fixes.digest, fixes.time_us, fixes.terminal_id))
     again = np.zeros(len(order), np.bool_)
     again[1:] = True
