@@ -14,7 +14,7 @@ from typing import Final
 
 import psycopg
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import args_row
 
 from storage.connect import Conn, connect
 from storage.errors import StoreError, unavailable
@@ -82,7 +82,7 @@ def track(url: str, who: str, start: datetime, stop: datetime) -> Iterator[Track
 
     Raises `Unknown` or `StoreUnavailable`, both when the first row is asked for.
     """
-    with _reading(url) as conn, conn.cursor("track", row_factory=class_row(TrackRow)) as cursor:
+    with _reading(url) as conn, conn.cursor("track", row_factory=args_row(TrackRow)) as cursor:
         cursor.itersize = ROWS_PER_FETCH
         cursor.execute(_union(_who(conn, who), start, stop) + sql.SQL(" ORDER BY time, received_at"))
         yield from cursor
@@ -90,7 +90,7 @@ def track(url: str, who: str, start: datetime, stop: datetime) -> Iterator[Track
 
 def latest(url: str, who: str, before: datetime) -> TrackRow | None:
     """The newest fix of terminal or plate `who` before a moment; clocks that run ahead are the reason to name one."""
-    with _reading(url) as conn, conn.cursor(row_factory=class_row(TrackRow)) as cursor:
+    with _reading(url) as conn, conn.cursor(row_factory=args_row(TrackRow)) as cursor:
         beginning = datetime.min.replace(tzinfo=before.tzinfo)
         cursor.execute(_union(_who(conn, who), beginning, before) + sql.SQL(" ORDER BY time DESC, received_at DESC LIMIT 1"))
         return cursor.fetchone()
