@@ -13,9 +13,11 @@ import psycopg
 import pytest
 import uvloop
 from fix_db import NOON_US, fixes_of, rejects_of, rows
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storage.errors import StoreUnavailable
-from storage.writer import CommitReport, TrackWriter
+from storage.writer import CommitReport, TrackWriter, _sift
 from tracks.fix import ABSENT, FixBatch
 from tracks.reject import RejectBatch
 from tracks.verdict import Reject, Verdict
@@ -165,6 +167,56 @@ def test_rows_that_no_timestamp_holds_go_to_quarantine_and_the_others_are_stored
     assert {raw for (raw,) in rows(store_url, "SELECT raw FROM quarantine WHERE reason = 'unstorable'")} == {
         f"report {row}".encode() for row in poisoned
     }
+
+
+def raise_for(url: str, raw: str, state: str) -> None:
+    """Make the table raise an error of class `state` for a certain report."""
+    with psycopg.connect(url) as conn:
+        conn.execute(f"""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'no room on device' USING ERRCODE = '{state}'; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON fixes FOR EACH ROW WHEN (NEW.raw = '{raw}'::bytea) EXECUTE FUNCTION refuse();
+        """)
+
+
+def test_a_row_that_breaks_the_server_inside_goes_to_quarantine(store_url: str) -> None:
+    raise_for(store_url, "report 5", "XX000")
+
+    assert told(committed(store_url, fixes_of(reports(10)))[0]) == (9, 0, 1)
+    assert rows(store_url, "SELECT raw FROM quarantine") == [(b"report 5",)]
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("53100", "the database's disk is full: no room on device"),
+        ("57P03", "the database is starting up or recovering"),
+        ("40001", "the database rolled us back"),
+        ("42501", "our database role lacks a privilege"),
+    ],
+)
+def test_what_is_the_servers_fault_is_never_blamed_on_the_rows(store_url: str, state: str, sentence: str) -> None:
+    raise_for(store_url, "report 5", state)
+
+    with pytest.raises(StoreUnavailable, match=sentence):
+        committed(store_url, fixes_of(reports(10)), rejects=rejects_of([b"x"]))
+
+    assert rows(store_url, "SELECT (SELECT count(*) FROM fixes), (SELECT count(*) FROM quarantine)") == [(0, 0)]
+
+
+@given(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 1), st.integers(0, 2), st.sampled_from([b"a", b"b"])), max_size=12))
+def test_sifting_keeps_the_first_of_each_key_and_tells_repeats_from_collisions(keys: list[tuple[int, int, int, bytes]]) -> None:
+    first: dict[tuple[int, int, int], int] = {}
+    collided = []
+    for row, (*key, raw) in enumerate(keys):
+        head = first.setdefault((key[0], key[1], key[2]), row)
+        if keys[head][3] != raw:
+            collided.append(row)
+    terminals, times, digests, raws = zip(*keys, strict=True) if keys else ((), (), (), ())
+
+    unique, found = _sift(fixes_of(raws, terminal_id=terminals, time_us=times, digest=digests))
+
+    assert (unique.tolist(), sorted(found.tolist())) == (list(first.values()), collided)
 
 
 def test_rows_that_a_constraint_refuses_are_found_among_duplicates_and_rejects(store_url: str) -> None:
