@@ -56,6 +56,7 @@ class Worker:
     _gone: list[tuple[int, int]] = field(default_factory=list)
     """(terminal id, login) of sessions that ended since the last tick."""
     _servers: list[asyncio.Server] = field(default_factory=list)
+    _udp_doors: list[asyncio.DatagramTransport] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     """What runs for as long as the worker does."""
 
@@ -100,8 +101,16 @@ class Worker:
         host, port = host_port(at.tcp_listen)
         self._servers.append(await loop.create_server(lambda: TcpLink(self.porter), host, port, reuse_port=True, backlog=LISTEN_BACKLOG))
         if at.udp_listen:
-            await loop.create_datagram_endpoint(lambda: UdpDoor(self.porter), local_addr=host_port(at.udp_listen), reuse_port=True)
+            door, _ = await loop.create_datagram_endpoint(
+                lambda: UdpDoor(self.porter), local_addr=host_port(at.udp_listen), reuse_port=True
+            )
+            self._udp_doors.append(door)
         log.info("listening", tcp=at.tcp_listen, udp=at.udp_listen or None, admission=at.admission, pid=os.getpid())
+
+    @property
+    def port(self) -> int:
+        """The TCP port that terminals connect to."""
+        return int(self._servers[0].sockets[0].getsockname()[1])
 
     async def drain(self) -> None:
         """Stop: take nothing more in, settle and answer what was taken in, then close."""
@@ -115,6 +124,8 @@ class Worker:
             log.warning("drain ran out of time: the terminals will send again", unsettled_bytes=self.gather.backlog_bytes)
         for link in self.links.open_links():
             link.close("drain")
+        for door in self._udp_doors:
+            door.close()
         if self.porter.closing:
             await _within(CLOSE_TIMEOUT_S, self.porter.none_closing)
         await self._log_out_gone()
