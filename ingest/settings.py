@@ -47,7 +47,7 @@ class About:
             case "listen_or_off":
                 return "HOST:PORT, or nothing for off"
             case "database":
-                return "postgresql://USER:PASSWORD@HOST:PORT/NAME, or nothing for the embedded database"
+                return "postgresql://USER:PASSWORD@HOST:PORT/NAME (or libpq's host=… dbname=…), or nothing for the embedded database"
             case _:
                 return "text"
 
@@ -170,7 +170,7 @@ def _checked(name: str, value: Any, about: About) -> Any:  # noqa: ANN401 - sett
                     host_port(str(value))
                 except ValueError:
                     raise wrong() from None
-        case "database" if value and urlsplit(str(value)).scheme not in {"postgresql", "postgres"}:
+        case "database" if value and urlsplit(str(value)).scheme not in {"postgresql", "postgres"} and "=" not in str(value):
             raise wrong()
     return str(value)
 

@@ -28,7 +28,6 @@ _WRITERS: list[asyncio.StreamWriter] = []
 def play(story: Coroutine[Any, Any, None]) -> None:
     """Run one story on the loop that the gateway uses."""
 
-
     async def whole() -> None:
         try:
             await story
@@ -133,4 +132,3 @@ def report(second: int = 0, lat: int = 31_230_416, lon: int = 121_473_701) -> by
 def batch(*reports: bytes, kind: int = 1) -> bytes:
     """A 0x0704 body."""
     return len(reports).to_bytes(2, "big") + bytes([kind]) + b"".join(len(each).to_bytes(2, "big") + each for each in reports)
-

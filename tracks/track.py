@@ -1,0 +1,128 @@
+"""`TrackBatch`: the fixes of many terminals, each terminal's in the order of time, as rules judge them.
+
+The quality gate has been over them: a standing vehicle stays where it stopped, and each row knows the last good fix before it.
+A `Rule` looks at a track batch, at what it remembers of each terminal, and at the incidents under way, and answers with signals.
+Rules remember in a structured array with one element per owner, and change it in place: it is theirs for the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracks.batch import Batch, column
+from tracks.event import Kind, Signals, Value
+from tracks.spans import Index
+
+Memory = NDArray[Any]
+"""A structured array: one element per owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackBatch(Batch):
+    """Fixes sorted by owner, time, digest."""
+
+    owner: Index = column("int64", "", "number of the terminal within this batch, ascending")
+    terminal_id: Index = column("int64", "", "the registry's key of the terminal")
+    vehicle_id: Index = column("int64", "", "the registry's key of the vehicle, or absent")
+    time_us: Index = column("int64", "µs since 1970 UTC", "time of the solution")
+    digest: Index = column("int64", "", "digest of the report")
+    lat: NDArray[np.float64] = column("float64", "degrees WGS-84", "latitude to judge by")
+    lon: NDArray[np.float64] = column("float64", "degrees WGS-84", "longitude to judge by")
+    speed_kmh: NDArray[np.float64] = column("float64", "km/h", "speed over ground")
+    course_deg: NDArray[np.float64] = column("float64", "degrees", "course, north 0, clockwise")
+    alarm_bits: Index = column("int64", "", "alarm word")
+    status_bits: Index = column("int64", "", "status word")
+    quality: NDArray[np.uint16] = column("uint16", "", "flags of the quality gate")
+    good: NDArray[np.bool_] = column("bool", "", "fit to judge by its position")
+    previous_us: Index = column("int64", "µs since 1970 UTC", "time of the good fix before it, or absent")
+    previous_lat: NDArray[np.float64] = column("float64", "degrees WGS-84", "where that was")
+    previous_lon: NDArray[np.float64] = column("float64", "degrees WGS-84", "where that was")
+    previous_kmh: NDArray[np.float64] = column("float64", "km/h", "how fast that was")
+    moved_m: NDArray[np.float64] = column("float64", "m", "straight from there to here; 0 after a gap")
+    apart_m: NDArray[np.float64] = column("float64", "m", "the same, also over a gap")
+    gap: NDArray[np.bool_] = column("bool", "", "no good fix before it, or too long ago to know what lies between")
+    heard_us: Index = column("int64", "µs since 1970 UTC", "when the last of the terminal's fixes up to this one was received")
+    limit_kmh: NDArray[np.float64] = column("float64", "km/h", "the road's speed limit; written by the rule that knows the road")
+
+    @property
+    def lapse_s(self) -> NDArray[np.float64]:
+        """Seconds since the good fix before; meaningless where there is none."""
+        return (self.time_us - self.previous_us) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Standing(Batch):
+    """Incidents under way when a rule is asked, sorted by owner, kind, subject."""
+
+    owner: Index = column("int64", "", "as in the track batch")
+    kind: NDArray[np.uint8] = column("uint8", "", "Kind")
+    subject: Index = column("int64", "", "fence, corridor, stop, alarm bit; 0 where there is none")
+    open: NDArray[np.bool_] = column("bool", "", "certain, not only suspected")
+
+
+class Rule(Protocol):
+    """Something that judges tracks.
+
+    For every incident of its kinds that is under way, a rule signals at every good fix of the owner, if only NEUTRAL.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name its memory is kept under."""
+        ...
+
+    @property
+    def memory(self) -> np.dtype[Any]:
+        """What it remembers of a terminal between two fixes; all zero for a terminal never seen."""
+        ...
+
+    def judge(self, track: TrackBatch, memory: Memory, standing: Standing) -> Signals:
+        """Signals about the fixes of `track`; advances `memory`."""
+        ...
+
+
+def telling(track: TrackBatch, fix: Index, value: NDArray[np.int8], kind: Kind, standing: Standing) -> Index:
+    """Which signals of one kind about `fix` can matter: those of terminals that have an incident of the kind, or a bad signal now.
+
+    Leaving the others out changes nothing; it spares the making of a good signal for every fix and every rule.
+    """
+    owner = track.owner[fix]
+    matters = np.zeros(int(owner[-1]) + 1 if len(owner) else 0, np.bool_)
+    mine = standing.owner[standing.kind == kind]
+    matters[mine[mine < len(matters)]] = True
+    matters[owner[value > Value.NEUTRAL]] = True
+    return np.flatnonzero(matters[owner])
+
+
+def steps(group: Index) -> Iterator[Index]:
+    """Rows to take together: the first row of every group, then the second of every group, and so on. `group` is ascending."""
+    if len(group) == 0:
+        return
+    rank = ranks(group)
+    longest = int(rank.max())
+    if longest == 0:
+        yield np.arange(len(group))
+        return
+    by_rank = np.argsort(rank, kind="stable")
+    yield from np.split(by_rank, np.cumsum(np.bincount(rank))[:-1])
+
+
+def ranks(group: Index) -> Index:
+    """Place of each row within its group, from 0. `group` is ascending."""
+    if len(group) == 0:
+        return np.empty(0, np.int64)
+    first = np.flatnonzero(np.diff(group, prepend=group[0] - 1))
+    size = np.diff(first, append=len(group))
+    return np.arange(len(group)) - np.repeat(first, size)
+
+
+def expand(count: Index) -> tuple[Index, Index]:
+    """For rows with `count` parts each: the row of every part, and the part's place within its row."""
+    parent = np.repeat(np.arange(len(count)), count)
+    before = np.cumsum(count) - count
+    return parent, np.arange(len(parent)) - before[parent]

@@ -1,0 +1,54 @@
+"""Local time as the rules need it: minute of the week, night, and weekly windows as one bit per minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracks.spans import Index, Mask
+
+DAY_MINUTES: Final = 24 * 60
+WEEK_MINUTES: Final = 7 * DAY_MINUTES
+EPOCH_WEEKDAY: Final = 3
+"""1 January 1970 was a Thursday; Monday is 0."""
+
+NIGHT: Final = (22 * 60, 6 * 60)
+"""The night of the driving rules, 22:00 to 06:00 local time (交运发〔2016〕160号 as widely applied)."""
+
+
+class Window(NamedTuple):
+    """A stretch of the day on some days of the week; when it stops before it starts, it runs past midnight."""
+
+    days: frozenset[int]
+    """Days it starts on, Monday 0."""
+    start_minute: int
+    stop_minute: int
+
+
+def minute_of_week(time_us: Index, zone_s: int) -> Index:
+    """Minutes since Monday 00:00 local time."""
+    minutes: Index = (time_us // 1_000_000 + zone_s) // 60
+    return (minutes + EPOCH_WEEKDAY * DAY_MINUTES) % WEEK_MINUTES
+
+
+def within_day(minute_of_week_: Index, span: tuple[int, int]) -> Mask:
+    """Whether the time of day lies in `span` (start and stop minute, possibly past midnight)."""
+    minute = minute_of_week_ % DAY_MINUTES
+    start, stop = span
+    inside: Mask = (minute >= start) & (minute < stop) if start <= stop else (minute >= start) | (minute < stop)
+    return inside
+
+
+def calendar(windows: Iterable[Window]) -> NDArray[np.bool_]:
+    """One element per minute of the week; all true when there are no windows."""
+    minutes = np.zeros(WEEK_MINUTES, np.bool_)
+    any_window = False
+    for window in windows:
+        any_window = True
+        length = (window.stop_minute - window.start_minute) % DAY_MINUTES or DAY_MINUTES
+        for day in window.days:
+            minutes[(day * DAY_MINUTES + window.start_minute + np.arange(length)) % WEEK_MINUTES] = True
+    return minutes if any_window else np.ones(WEEK_MINUTES, np.bool_)
