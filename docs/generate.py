@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import typer.main
-from click import Command, Context, Group
+from typer.core import TyperGroup
 
 from dubhe.cli import app
 from ingest.metrics import REGISTRY
@@ -57,27 +57,33 @@ def metrics() -> str:
 def commands() -> str:
     """The help of every command."""
     lines = ["# Commands 命令", ""]
-    for path, command, context in _commands(typer.main.get_command(app), "dubhe"):
-        help_text = command.get_help(context) if isinstance(command, Group) else command.get_help(context)
+    for path, help_text in _commands(typer.main.get_command(app), "dubhe"):
         lines += [f"## `{path}`", "", "```", *(line.rstrip() for line in help_text.splitlines()), "```", ""]
     return "\n".join(lines).rstrip()
 
 
-def _commands(command: Command, path: str) -> Iterator[tuple[str, Command, Context]]:
-    context = Context(command, info_name=path, terminal_width=100, max_content_width=100)
-    yield path, command, context
-    if isinstance(command, Group):
+def _commands(command: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - typer carries click's classes under its own name
+    """Path and help of a command and of those below it."""
+    context = command.context_class(command, info_name=path, terminal_width=100, max_content_width=100)
+    yield path, command.get_help(context)
+    if isinstance(command, TyperGroup):
         for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            assert child is not None, "it was listed"
-            yield from _commands(child, f"{path} {name}")
+            yield from _commands(command.get_command(context, name), f"{path} {name}")
 
 
 def messages() -> str:
     """Every message id with what Dubhe does with it."""
-    lines = ["# Messages of JT/T 808 报文", "", "| id | name | direction | editions | read and built |", "|---|---|---|---|---|"]
+    lines = [
+        "# Messages 报文",
+        "",
+        "Every message id that Dubhe knows by name. A body that is not read is kept whole, and the message is answered as unsupported (3).",
+        "",
+        "| id | name | 名称 | direction | standard | body is read and built |",
+        "|---|---|---|---|---|---|",
+    ]
     for number, message in sorted(MESSAGES.items()):
-        lines.append(f"| `0x{number:04X}` | {message.name} | {message.direction} | {message.editions} | {message.bodies} |")
+        read = "yes" if message.supported else "no"
+        lines.append(f"| `0x{number:04X}` | {message.name} | {message.title} | {message.direction} | {message.standard} | {read} |")
     return "\n".join(lines)
 
 

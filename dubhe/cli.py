@@ -34,6 +34,8 @@ app = typer.Typer(
     "Settings come from --config FILE (TOML), then DUBHE_… environment variables, then flags; docs/settings.md lists them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text: the same in a pipe, in docs/commands.md and on a narrow terminal
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(terminal_app, name="terminal")
@@ -62,7 +64,10 @@ def serve(
 
 @app.command()
 def migrate(config: Config = None) -> None:
-    """Bring the database to the current schema 升级数据库结构. Safe to run twice, and while the old version runs."""
+    """Bring the database to the current schema 升级数据库结构.
+
+    Safe to run twice, and while the old version runs.
+    """
     settings = Settings.load(config)
     if not settings.database_url:
         with database(settings):
@@ -77,7 +82,10 @@ def decode(
     frames: Annotated[list[str], typer.Argument(help="frames in hex, spaces allowed; - reads lines from standard input")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object per frame and line")] = False,
 ) -> None:
-    """Take frames apart 解析报文: dubhe decode 7e0200…7e. Exit status 1 when some were rejected."""
+    """Take frames apart 解析报文.
+
+    dubhe decode 7e0200…7e prints a tree, with --json one object per frame. Exit status 1 when some were rejected.
+    """
     good = True
     for line in _lines(frames):
         for told in describe(line):
@@ -120,7 +128,10 @@ def replay(
     speed: Annotated[float, typer.Option(min=0, help="times its own pace; 0: as fast as the answers come")] = 1.0,
     protocol: Annotated[str, typer.Option(help=" | ".join(PROTOCOLS))] = "jt808-2013",
 ) -> None:
-    """Drive a recording as a terminal 回放: it registers, authenticates and reports, at its own pace × speed."""
+    """Drive a recording as a terminal 回放.
+
+    It registers, authenticates and reports at its own pace × speed; a log of frames is sent as it is.
+    """
     if protocol not in PROTOCOLS:
         msg = f"--protocol {protocol} is none of {', '.join(PROTOCOLS)}"
         raise typer.BadParameter(msg)
@@ -135,7 +146,10 @@ def demo(
     terminals: Annotated[int, typer.Option(min=1, max=10_000, help="buses on the line")] = 20,
     seed: Annotated[int, typer.Option(help="the same seed drives the same buses")] = 71,
 ) -> None:
-    """A real database, the gateway, and a small fleet on Shanghai's line 71 演示. The last line is a JSON summary."""
+    """Show it all at work 演示: a real database, the gateway, a small fleet on Shanghai's line 71, frames captured from real terminals.
+
+    The last line on standard output is a JSON summary.
+    """
     raise typer.Exit(demonstration.run(seconds=seconds, terminals=terminals, seed=seed))
 
 
@@ -147,7 +161,10 @@ def bench(
     rate: Annotated[float, typer.Option(help="reports per second in the open-loop run; 0 leaves it out")] = 20_000,
     config: Config = None,
 ) -> None:
-    """Measure this machine 基准测试: reports answered after commit per second, receipt ages, bytes per connection, µs per stage; JSON."""
+    """Measure this machine 基准测试, JSON out.
+
+    Reports answered after commit per second, receipt ages from the terminals' side, bytes per connection, µs per stage.
+    """
     settings = Settings.load(config)
     typer.echo(json.dumps(run_bench(settings, terminals=terminals, window=window, messages=messages, rate=rate), indent=2))
 

@@ -12,7 +12,7 @@ from ingest.settings import Settings
 from storage.enrol import add_terminal, import_csv, release_terminal
 from storage.roster import roster
 
-terminal_app = typer.Typer(help="Terminals of the registry 终端: who may connect.", no_args_is_help=True)
+terminal_app = typer.Typer(help="Terminals of the registry 终端: who may connect.", no_args_is_help=True, rich_markup_mode=None)
 
 Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 
