@@ -1,6 +1,7 @@
-"""Databases for tests: a fresh one for every test, on the embedded PostgreSQL and on a real TimescaleDB.
+"""Databases for tests, on the embedded PostgreSQL and on a real TimescaleDB; every test begins with an empty one.
 
-The embedded server starts once per run; each test's database is cloned from a migrated template. TimescaleDB is looked for at
+The embedded server starts once per run; each test's database is cloned from a migrated template. TimescaleDB takes half a
+second for a database, so tests there share one that is emptied, unless they change its schema. It is looked for at
 DUBHE_TEST_TIMESCALE_URL; where it is missing its tests are skipped by name, or fail with DUBHE_REQUIRE_SERVICES=1.
 """
 
@@ -56,23 +57,24 @@ def embedded_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def timescale_template() -> Iterator[str]:
-    """Name of a migrated template on the real TimescaleDB; closed to connections, or its own workers would hold it."""
-    name = f"test_template_{secrets.token_hex(6)}"
+def timescale_server_url() -> str:
+    """The real TimescaleDB's administrative database."""
     try:
-        admin = psycopg.connect(TIMESCALE_URL, autocommit=True, connect_timeout=3)
+        psycopg.connect(TIMESCALE_URL, connect_timeout=3).close()
     except psycopg.OperationalError as error:
         why = f"no TimescaleDB at {TIMESCALE_URL} (make services): {str(error).splitlines()[0]}"
         if os.environ.get("DUBHE_REQUIRE_SERVICES") == "1":
             pytest.fail(why, pytrace=False)
         pytest.skip(why)
-    with admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        migrate(make_conninfo(TIMESCALE_URL, dbname=name))
-        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-        yield name
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    return TIMESCALE_URL
+
+
+@pytest.fixture(scope="session")
+def timescale_shared_url(timescale_server_url: str) -> Iterator[str]:
+    """A migrated database on the real TimescaleDB for the whole run; making one takes it half a second."""
+    with _database(timescale_server_url, "template0") as url:
+        migrate(url)
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -132,16 +134,32 @@ def database_url(embedded_url: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def timescale_url(timescale_template: str) -> Iterator[str]:
-    """A fresh migrated database on the real TimescaleDB; mark the test `timescale`."""
-    with _database(TIMESCALE_URL, timescale_template) as url:
+def timescale_url(timescale_shared_url: str) -> str:
+    """An empty migrated database on the real TimescaleDB, for tests that leave its schema alone; mark them `timescale`."""
+    with psycopg.connect(timescale_shared_url, autocommit=True) as conn:
+        conn.execute("TRUNCATE fixes, sessions, quarantine, bindings, terminals, vehicles RESTART IDENTITY")
+    return timescale_shared_url
+
+
+@pytest.fixture
+def timescale_own_url(timescale_server_url: str) -> Iterator[str]:
+    """A fresh migrated database on the real TimescaleDB, for tests that change its schema; mark them `timescale`."""
+    with _database(timescale_server_url, "template0") as url:
+        migrate(url)
         yield url
 
 
 @pytest.fixture(params=BOTH)
 def store_url(request: pytest.FixtureRequest) -> str:
-    """A fresh migrated database, once on the embedded server and once on the real TimescaleDB."""
+    """An empty migrated database, once on the embedded server and once on the real TimescaleDB."""
     url: str = request.getfixturevalue("database_url" if request.param == "embedded" else "timescale_url")
+    return url
+
+
+@pytest.fixture(params=BOTH)
+def own_store_url(request: pytest.FixtureRequest) -> str:
+    """The same for tests that change the schema."""
+    url: str = request.getfixturevalue("database_url" if request.param == "embedded" else "timescale_own_url")
     return url
 
 

@@ -284,7 +284,9 @@ def test_a_listener_that_lost_its_connection_hears_what_it_missed(database_url: 
         stream = listener.logins()
         assert dict(await anext(stream)) == first
         with psycopg.connect(database_url, autocommit=True) as admin:
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dubhe logins'")
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dubhe logins' AND datname = current_database()"
+            )
         second = await speaker.login([terminal.id], "w", ["p"])
         while dict(await anext(stream)) != second:
             pass

@@ -179,11 +179,11 @@ def raise_for(url: str, raw: str, state: str) -> None:
         """)
 
 
-def test_a_row_that_breaks_the_server_inside_goes_to_quarantine(store_url: str) -> None:
-    raise_for(store_url, "report 5", "XX000")
+def test_a_row_that_breaks_the_server_inside_goes_to_quarantine(own_store_url: str) -> None:
+    raise_for(own_store_url, "report 5", "XX000")
 
-    assert told(committed(store_url, fixes_of(reports(10)))[0]) == (9, 0, 1)
-    assert rows(store_url, "SELECT raw FROM quarantine") == [(b"report 5",)]
+    assert told(committed(own_store_url, fixes_of(reports(10)))[0]) == (9, 0, 1)
+    assert rows(own_store_url, "SELECT raw FROM quarantine") == [(b"report 5",)]
 
 
 @pytest.mark.parametrize(
@@ -195,13 +195,13 @@ def test_a_row_that_breaks_the_server_inside_goes_to_quarantine(store_url: str) 
         ("42501", "our database role lacks a privilege"),
     ],
 )
-def test_what_is_the_servers_fault_is_never_blamed_on_the_rows(store_url: str, state: str, sentence: str) -> None:
-    raise_for(store_url, "report 5", state)
+def test_what_is_the_servers_fault_is_never_blamed_on_the_rows(own_store_url: str, state: str, sentence: str) -> None:
+    raise_for(own_store_url, "report 5", state)
 
     with pytest.raises(StoreUnavailable, match=sentence):
-        committed(store_url, fixes_of(reports(10)), rejects=rejects_of([b"x"]))
+        committed(own_store_url, fixes_of(reports(10)), rejects=rejects_of([b"x"]))
 
-    assert rows(store_url, "SELECT (SELECT count(*) FROM fixes), (SELECT count(*) FROM quarantine)") == [(0, 0)]
+    assert rows(own_store_url, "SELECT (SELECT count(*) FROM fixes), (SELECT count(*) FROM quarantine)") == [(0, 0)]
 
 
 @given(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 1), st.integers(0, 2), st.sampled_from([b"a", b"b"])), max_size=12))
@@ -219,15 +219,15 @@ def test_sifting_keeps_the_first_of_each_key_and_tells_repeats_from_collisions(k
     assert (unique.tolist(), sorted(found.tolist())) == (list(first.values()), collided)
 
 
-def test_rows_that_a_constraint_refuses_are_found_among_duplicates_and_rejects(store_url: str) -> None:
-    with psycopg.connect(store_url) as conn:
+def test_rows_that_a_constraint_refuses_are_found_among_duplicates_and_rejects(own_store_url: str) -> None:
+    with psycopg.connect(own_store_url) as conn:
         conn.execute("ALTER TABLE fixes ADD CONSTRAINT inhabited CHECK (lat < 80)")
     known = fixes_of(reports(10), time_us=NOON_US)
     batch = fixes_of(reports(30), time_us=NOON_US, lat=[85.0 if row in {13, 29} else 30.0 for row in range(30)])
 
-    assert told(committed(store_url, known)[0]) == (10, 0, 0)
-    assert told(committed(store_url, batch, rejects=rejects_of([b"bad"]))[0]) == (18, 10, 2)
-    assert rows(store_url, "SELECT raw, reason FROM quarantine ORDER BY raw") == [
+    assert told(committed(own_store_url, known)[0]) == (10, 0, 0)
+    assert told(committed(own_store_url, batch, rejects=rejects_of([b"bad"]))[0]) == (18, 10, 2)
+    assert rows(own_store_url, "SELECT raw, reason FROM quarantine ORDER BY raw") == [
         (b"bad", "checksum"),
         (b"report 13", "unstorable"),
         (b"report 29", "unstorable"),
@@ -276,7 +276,9 @@ def test_it_runs_on_uvloop(database_url: str) -> None:
 
 
 def break_connections(admin: psycopg.Connection[Any]) -> None:
-    admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dubhe writer'")
+    admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dubhe writer' AND datname = current_database()"
+    )
 
 
 def lose_the_table(admin: psycopg.Connection[Any]) -> None:
