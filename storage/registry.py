@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -182,7 +182,7 @@ class Registry:
             async with self._line.turn() as conn:
                 await conn.execute(_LOGOUT, (ids, logins))
 
-    async def logins(self) -> AsyncIterator[list[tuple[int, int]]]:
+    async def logins(self) -> AsyncGenerator[list[tuple[int, int]], None]:
         """Every worker's logins as (terminal, login), for ever; connects again by itself, and then tells what stands.
 
         After each connect the first list is the table as it is, so that nothing told meanwhile is missed.

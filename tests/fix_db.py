@@ -174,6 +174,11 @@ def _database(server: str, template: str) -> Iterator[str]:
             conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def break_connections(url: str, name: str) -> None:
+    """End the connections of this database that call themselves `name`."""
+    rows(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()", name)
+
+
 def rows(url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
     """What the database answers to `query`."""
     with psycopg.connect(url, autocommit=True) as conn:

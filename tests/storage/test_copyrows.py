@@ -138,7 +138,7 @@ def test_rows_of_one_shape_keep_their_order() -> None:
 @pytest.mark.parametrize("lengths", [(28, 28), (28, 60), (0, 900)])
 def test_raw_bytes_stand_in_their_own_row_however_ragged_they_are(lengths: tuple[int, int]) -> None:
     random = np.random.default_rng(808)
-    batch = fixes_of([random.bytes(random.integers(lengths[0], lengths[1] + 1)) for _ in range(500)])
+    batch = fixes_of([random.bytes(int(random.integers(lengths[0], lengths[1] + 1))) for _ in range(500)])
 
     assert split(b"".join(copy_bytes(batch, FIXES)), FIXES) == oracle(batch, FIXES)
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
-from fix_db import rows
+from fix_db import break_connections, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -283,10 +283,7 @@ def test_a_listener_that_lost_its_connection_hears_what_it_missed(database_url: 
         first = await speaker.login([terminal.id], "w", ["p"])
         stream = listener.logins()
         assert dict(await anext(stream)) == first
-        with psycopg.connect(database_url, autocommit=True) as admin:
-            admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dubhe logins' AND datname = current_database()"
-            )
+        break_connections(database_url, "dubhe logins")
         second = await speaker.login([terminal.id], "w", ["p"])
         while dict(await anext(stream)) != second:
             pass

@@ -6,13 +6,12 @@ import asyncio
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
 import uvloop
-from fix_db import NOON_US, fixes_of, rejects_of, rows
+from fix_db import NOON_US, break_connections, fixes_of, rejects_of, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -275,37 +274,36 @@ def test_it_runs_on_uvloop(database_url: str) -> None:
     assert told(uvloop.run(commit())) == (5, 0, 0)
 
 
-def break_connections(admin: psycopg.Connection[Any]) -> None:
-    admin.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dubhe writer' AND datname = current_database()"
-    )
+def restart(url: str) -> None:
+    break_connections(url, "dubhe writer")
 
 
-def lose_the_table(admin: psycopg.Connection[Any]) -> None:
-    admin.execute("ALTER TABLE fixes RENAME TO lost")
+def lose_the_table(url: str) -> None:
+    with psycopg.connect(url) as conn:
+        conn.execute("ALTER TABLE fixes RENAME TO lost")
 
 
-def refuse_writing(admin: psycopg.Connection[Any]) -> None:
-    admin.execute(f"ALTER DATABASE {admin.info.dbname} SET default_transaction_read_only = on")
-    break_connections(admin)
+def refuse_writing(url: str) -> None:
+    with psycopg.connect(url) as conn:
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} SET default_transaction_read_only = on")
+    restart(url)
 
 
 @pytest.mark.parametrize(
     ("trouble", "sentences"),
     [
-        (break_connections, ["the database was shut down by its administrator"]),
+        (restart, ["the database was shut down by its administrator"]),
         (lose_the_table, ["the schema is not this version's; run `dubhe migrate`"]),
         (refuse_writing, ["the database was shut down by its administrator", "the database is read-only"]),
     ],
 )
 def test_trouble_is_said_in_one_sentence_and_nothing_is_half_stored(
-    database_url: str, trouble: Callable[[psycopg.Connection[Any]], None], sentences: list[str]
+    database_url: str, trouble: Callable[[str], None], sentences: list[str]
 ) -> None:
     async def commit_in_trouble() -> list[str]:
         writer = TrackWriter(database_url)
         await writer.open()
-        with psycopg.connect(database_url, autocommit=True) as admin:
-            trouble(admin)
+        trouble(database_url)
         said = []
         for _ in sentences:
             with pytest.raises(StoreUnavailable) as caught:
@@ -327,8 +325,7 @@ def test_a_writer_connects_again_after_its_connection_broke(store_url: str) -> N
     async def commit_again() -> CommitReport:
         writer = TrackWriter(store_url)
         await writer.commit(fixes_of([b"before"]), NONE)
-        with psycopg.connect(store_url, autocommit=True) as admin:
-            break_connections(admin)
+        restart(store_url)
         with pytest.raises(StoreUnavailable):
             await writer.commit(batch, NONE)
         try:
