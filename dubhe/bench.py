@@ -23,11 +23,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_sim.gateway import Gateway, running_gateway
-from firmware_sim.link import Address
 from rich.console import Console
 
 from dubhe.supervisor import database
+from firmware_sim.gateway import Gateway, running_gateway
+from firmware_sim.link import Address
 from ingest.settings import Settings
 from storage.health import versions
 

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from firmware_sim.link import Address
-from firmware_sim.recordings import RecordingError
-from firmware_sim.replay import replay as replay_file
 
 from dubhe import demo as demonstration
 from dubhe.bench import bench as run_bench
@@ -21,6 +18,9 @@ from dubhe.export import FORMATS, ExportError, write_track
 from dubhe.registry import terminal_app
 from dubhe.supervisor import CannotStart, database
 from dubhe.supervisor import serve as run_tree
+from firmware_sim.link import Address
+from firmware_sim.recordings import RecordingError
+from firmware_sim.replay import replay as replay_file
 from ingest import log as logs
 from ingest.settings import SettingError, Settings
 from protocols.jt808.describe import describe

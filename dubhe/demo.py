@@ -20,14 +20,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_sim.fleet import Fleet, Plan
-from firmware_sim.gateway import Gateway, running_gateway
-from firmware_sim.recordings import captured_frames
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from dubhe.supervisor import database
+from firmware_sim.fleet import Fleet, Plan
+from firmware_sim.gateway import Gateway, running_gateway
+from firmware_sim.recordings import captured_frames
 from ingest.settings import Settings
 from protocols.jt808.frames import frame_of
 from storage.enrol import add_terminal

@@ -6,8 +6,9 @@ know the columns (the COPY encoder, the migrations' test, the docs) reads that l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -40,19 +41,16 @@ class Batch:
             raise ValueError(msg)
 
     @classmethod
-    def columns(cls) -> dict[str, Column]:
+    def columns(cls) -> Mapping[str, Column]:
         """Name → description, in declaration order."""
-        return {each.name: each.metadata["column"] for each in fields(cls)}
+        return _columns(cls)
 
     def __len__(self) -> int:
         return len(getattr(self, next(iter(self.columns()))))
 
     def take(self, rows: Index | Mask) -> Self:
         """The batch of `rows` (indices or a mask)."""
-        picked = {
-            name: value.take(rows) if isinstance(value := getattr(self, name), Spans) else value[rows]
-            for name in self.columns()
-        }
+        picked = {name: value.take(rows) if isinstance(value := getattr(self, name), Spans) else value[rows] for name in self.columns()}
         return type(self)(**picked)
 
     @classmethod
@@ -72,9 +70,14 @@ class Batch:
     @classmethod
     def empty(cls) -> Self:
         """A batch of no rows, with every column's dtype."""
-        return cls(
-            **{
-                name: Spans.empty() if about.dtype is None else np.empty(0, about.dtype)
-                for name, about in cls.columns().items()
-            }
-        )
+        return cls(**{name: Spans.empty() if about.dtype is None else np.empty(0, about.dtype) for name, about in cls.columns().items()})
+
+
+@cache
+def _columns(batch: type[Batch]) -> dict[str, Column]:
+    return {each.name: each.metadata["column"] for each in fields(batch)}
+
+
+@cache
+def _columns(batch: type[Batch]) -> Mapping[str, Column]:
+    return {each.name: each.metadata["column"] for each in fields(batch)}

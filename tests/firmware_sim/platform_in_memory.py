@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from math import inf
 
 from firmware_sim.link import Machine
-
 from protocols.jt808 import messages
 from protocols.jt808.frames import Frame, frame_of
 from tracks.verdict import Reject

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from firmware_sim.__main__ import main
 
 

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
+
 from firmware_sim.recordings import RecordingError, captured_frames, read_csv, read_frames, read_gpx, read_nmea
 from firmware_sim.report import Fix
-
 from protocols.jt808.frames import frame_of
 from tests.vectors import jt808 as vectors
 

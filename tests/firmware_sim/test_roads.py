@@ -5,6 +5,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+
 from firmware_sim.report import Fix
 from firmware_sim.roads import Pace, Road, drive, line_71, read_roads, shuttle
 

@@ -9,6 +9,7 @@ from random import Random
 from typing import cast
 
 import pytest
+
 from firmware_sim.faults import Rates
 from firmware_sim.fleet import Fleet, Plan
 from firmware_sim.handset import Handset
@@ -17,7 +18,6 @@ from firmware_sim.load import Load, run
 from firmware_sim.replay import replay
 from firmware_sim.report import AT_ONCE, Due, Fix
 from firmware_sim.terminal import Identity, Manners, Terminal
-
 from protocols.jt808 import messages
 from protocols.jt808.framing import Deframer
 from protocols.jt808.header import V2019

@@ -1,9 +1,9 @@
 from collections.abc import Iterator
 
 import pytest
+
 from firmware_sim.report import AT_ONCE, Due, Fix, report_body
 from firmware_sim.terminal import Identity, Manners, State, Terminal
-
 from protocols.jt808 import messages
 from protocols.jt808.header import V2011, V2013, V2019
 from tests.firmware_sim.platform_in_memory import CODE, Link, Platform, frames_in, reports_of, say

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+
 from firmware_sim.gateway import Gateway
 from firmware_sim.handset import Handset
 from firmware_sim.report import Fix

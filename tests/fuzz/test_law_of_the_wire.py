@@ -8,10 +8,10 @@ from functools import reduce
 from operator import xor
 
 import numpy as np
-from generated_jt808 import CHUNKS, WORDS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generated_jt808 import CHUNKS, WORDS
 from protocols.errors import Oversize, ProtocolError
 from protocols.jt808.describe import describe
 from protocols.jt808.fixes import CARRIERS, fixes

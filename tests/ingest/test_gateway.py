@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from fix_db import rows
 from fix_worker import Raw, batch, play, report, worker
-
 from ingest.conversation import Lockout
 from ingest.links import NOBODY
 from protocols.jt808 import messages

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from vectors import jt808
 
 from protocols.jt808.describe import describe
 from protocols.jt808.header import V2013, encode
 from tracks.verdict import Reject
+from vectors import jt808
 
 LENGTHS = {
     # vendor messages whose serial number has one byte (quirk B6); the header of the standard has two (§4.4.3)

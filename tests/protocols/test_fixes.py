@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from generated_jt808 import CARRIED, LOCATIONS, wires
 from hypothesis import given
 from hypothesis import strategies as st
-from vectors import jt808
 
+from generated_jt808 import CARRIED, LOCATIONS, wires
 from protocols.adapters import EPOCH
 from protocols.columnar import FEW_ROWS
 from protocols.jt808 import messages
@@ -25,6 +24,7 @@ from tracks.fix import ABSENT, SOURCES, FixBatch, digest64
 from tracks.reject import RejectBatch
 from tracks.spans import Spans
 from tracks.verdict import Reject
+from vectors import jt808
 
 RECEIVED_US = 1_700_000_000_000_000
 SHORTEST = 28

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from generated_jt808 import CHUNKS, wires
 from hypothesis import given
 from hypothesis import strategies as st
-from vectors import jt808
 
+from generated_jt808 import CHUNKS, wires
 from protocols.jt808.frames import Frame, FrameBatch, frame_of, split
 from protocols.jt808.header import V2013, V2019, encode
 from tracks.verdict import Reject
+from vectors import jt808
 
 COLUMNS = (
     "message_id",

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from generated_jt808 import CHUNKS
 from hypothesis import given
 from hypothesis import strategies as st
-from vectors import jt808
 
+from generated_jt808 import CHUNKS
 from protocols.errors import Oversize
 from protocols.jt808.framing import Deframer, closed, escape, unescape, unwrap, wrap
 from tracks.spans import Spans
 from tracks.verdict import Reject
+from vectors import jt808
 
 STREAMS = {each["id"]: bytes.fromhex(each["stream_hex"]) for each in jt808.streams()}
 STREAMS |= {

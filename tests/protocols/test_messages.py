@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from generated_jt808 import DWORDS, LOCATIONS, WALL_TIMES, WORDS
 from hypothesis import given
 from hypothesis import strategies as st
-from vectors import jt808
 
+from generated_jt808 import DWORDS, LOCATIONS, WALL_TIMES, WORDS
 from protocols.errors import ProtocolError
 from protocols.jt808.frames import frame_of
 from protocols.jt808.header import EDITIONS, V2011, V2013, V2019
@@ -19,6 +18,7 @@ from protocols.jt808.messages.items import ITEMS
 from protocols.jt808.messages.known import BOTH, DOWN, UP
 from protocols.text import Text, decode, encode
 from tracks.verdict import Reject
+from vectors import jt808
 
 BYTES = st.integers(0, 255)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from generated_jt808 import EDITIONS, WORDS, terminals
 from hypothesis import given
 from hypothesis import strategies as st
 
+from generated_jt808 import EDITIONS, WORDS, terminals
 from protocols.jt808 import messages
 from protocols.jt808.header import V2011, V2013, V2019
 from protocols.jt808.replies import general_responses

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fix_db import NOON_US, fixes_of, rejects_of
 from hypothesis import given
 from hypothesis import strategies as st
 from psycopg._copy_base import BinaryFormatter
 from psycopg.adapt import Transformer
 from psycopg.postgres import types
 
+from fix_db import NOON_US, fixes_of, rejects_of
 from storage.copyrows import BLOCK_BYTES, FIXES, POSTGRES_EPOCH_US, QUARANTINE, Field, Table, copy_bytes
 from tracks.batch import Batch
 from tracks.fix import ABSENT, SOURCES, FixBatch

@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from fix_db import NOON_US, fixes_of, kill_all_in, rejects_of, rows
 
+from fix_db import NOON_US, fixes_of, kill_all_in, rejects_of, rows
 from storage.embedded import Embedded
 from storage.errors import StoreUnavailable
 from storage.migrate import migrate

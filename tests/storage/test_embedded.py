@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from fix_db import kill_all_in, rows
 
+from fix_db import kill_all_in, rows
 from storage import host
 from storage.embedded import Embedded
 from storage.errors import EmbeddedError

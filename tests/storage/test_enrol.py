@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fix_db import rows
 
+from fix_db import rows
 from storage.enrol import EnrolError, add_terminal, add_vehicle, import_csv, release_terminal
 
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from fix_db import rows
 
+from fix_db import rows
 from storage.copyrows import FIXES, QUARANTINE, Table
 from storage.errors import SchemaOutdated, StoreUnavailable
 from storage.migrate import known, migrate, require_current

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import psycopg
 import pytest
-from fix_db import fixes_of, rejects_of, rows
 
+from fix_db import fixes_of, rejects_of, rows
 from storage.partitions import DAYS_AHEAD, MaintenanceReport, day_sql, maintain, missing_days
 from storage.writer import TrackWriter
 from tracks.fix import FixBatch

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from fix_db import NOON_US, fixes_of, rejects_of, rows
 
+from fix_db import NOON_US, fixes_of, rejects_of, rows
 from storage.enrol import add_terminal, add_vehicle, release_terminal
 from storage.partitions import maintain
 from storage.reader import ROWS_PER_FETCH, Counts, Unknown, counts, latest, track

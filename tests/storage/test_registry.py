@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
-from fix_db import break_connections, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fix_db import break_connections, rows
 from storage.enrol import add_terminal, add_vehicle
 from storage.errors import StoreUnavailable
 from storage.registry import PAIRS_PER_NOTICE, Registration, Registry

@@ -11,10 +11,10 @@ import numpy as np
 import psycopg
 import pytest
 import uvloop
-from fix_db import NOON_US, break_connections, fixes_of, rejects_of, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fix_db import NOON_US, break_connections, fixes_of, rejects_of, rows
 from storage.errors import StoreUnavailable
 from storage.writer import CommitReport, TrackWriter, _sift
 from tracks.fix import ABSENT, FixBatch

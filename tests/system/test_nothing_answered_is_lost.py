@@ -17,13 +17,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from fix_db import rows
 
 from firmware_sim.faults import Rates
 from firmware_sim.fleet import Fleet, Plan
 from firmware_sim.gateway import Gateway, running_gateway
 from firmware_sim.link import BackOff
 from firmware_sim.terminal import Manners
+from fix_db import rows
 from storage.embedded import Embedded
 
 TERMINALS, REPORTS = 20, 150

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vectors.nmea import vectors
 
 from protocols.nmea.build import sentence
 from protocols.nmea.describe import describe, iso
 from protocols.nmea.stream import name_line
+from vectors.nmea import vectors
 
 KEYS = {"ok", "reject", "protocol", "version", "message_id", "message", "terminal", "serial", "subpackage", "encrypted", "body", "fixes"}
 

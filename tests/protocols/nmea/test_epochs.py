@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vectors.nmea import of_source, vectors
 
 from protocols.nmea.build import Position, View, burst, gga, gsa, gsv, rmc, sentence
 from protocols.nmea.epochs import EPOCH_SENTENCES_MAX, IDLE_US, Epochs
@@ -16,6 +15,7 @@ from protocols.rows import Rows
 from tracks.fix import ABSENT, SOURCES, FixBatch
 from tracks.reject import RejectBatch
 from tracks.verdict import Reject
+from vectors.nmea import of_source, vectors
 
 NOW = 1_767_323_045_000_000
 """2026-01-02T03:04:05Z"""

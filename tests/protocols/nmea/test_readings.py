@@ -7,7 +7,6 @@ import pynmea2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vectors.nmea import vectors
 
 from protocols.errors import ProtocolError
 from protocols.nmea.build import sentence
@@ -15,6 +14,7 @@ from protocols.nmea.dates import day_number, time_of_day_us
 from protocols.nmea.readings import KMH_PER_KNOT, Reading, degrees, read
 from protocols.nmea.sentences import parse
 from tracks.verdict import Reject
+from vectors.nmea import vectors
 
 
 def reading(address: str, *fields: str | int) -> Reading:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from vectors.nmea import vectors
 
 from protocols.errors import ProtocolError
 from protocols.nmea.build import sentence
@@ -9,6 +8,7 @@ from protocols.nmea.readings import read
 from protocols.nmea.sentences import SENTENCE_BYTES_MAX, gb_text, parse, pieces
 from protocols.nmea.shortmessages import is_short_message, own_position
 from tracks.verdict import Reject
+from vectors.nmea import vectors
 
 RMC = b"$GNRMC,162304.000,A,4544.97320,N,00450.24199,E,0.00,0.00,141025,,,A,V*03"
 GGA = b"$GNGGA,162304.000,4544.97320,N,00450.24199,E,1,07,1.1,152.8,M,50.2,M,,*46"
