@@ -76,8 +76,3 @@ class Batch:
 @cache
 def _columns(batch: type[Batch]) -> dict[str, Column]:
     return {each.name: each.metadata["column"] for each in fields(batch)}
-
-
-@cache
-def _columns(batch: type[Batch]) -> Mapping[str, Column]:
-    return {each.name: each.metadata["column"] for each in fields(batch)}

@@ -7,7 +7,7 @@ All events of one incident carry the same id, made of terminal, kind, subject an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
@@ -132,8 +132,10 @@ class Signals(Batch):
     until_us: Index = column("int64", "µs since 1970 UTC", "until when it held, if not at the fix; else ABSENT")
 
     @classmethod
-    def of(cls, row: Index, kind: Kind, subject: Any, value: Any, **others: Any) -> Signals:  # noqa: ANN401 - scalars or columns
-        """Signals of one kind; what is not given is weight 1, no measure, no amount, level INFO, the kind's own time."""
+    def of(cls, row: Index, kind: Any, subject: Any, value: Any, **others: Any) -> Signals:  # noqa: ANN401 - scalars or columns
+        """Signals from scalars and columns; what is not given is weight 1, no measure, no amount, level INFO, the kind's own time."""
+        if len(row) == 0:
+            return NO_SIGNALS
         given = _UNSAID | {"kind": kind, "subject": subject, "value": value} | others
         count = len(row)
         made: dict[str, Any] = {"row": row}
@@ -147,6 +149,14 @@ class Signals(Batch):
 _UNSAID: Final[dict[str, Any]] = {
     "weight": 1, "measure": 0.0, "amount": 0.0, "level": Level.INFO, "wait_s": np.nan, "since_us": ABSENT, "until_us": ABSENT
 }  # fmt: skip
+
+NO_SIGNALS: Final = Signals.empty()
+
+
+def together(parts: Iterable[Signals]) -> Signals:
+    """All signals of all parts, in order; most parts are empty most of the time."""
+    some = [part for part in parts if len(part)]
+    return Signals.concat(some) if some else NO_SIGNALS
 
 
 @dataclass(frozen=True, slots=True)
