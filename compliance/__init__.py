@@ -1,0 +1,1 @@
+"""The rules of the road: who may run, and how they drove. Knows only tracks."""

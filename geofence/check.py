@@ -1,0 +1,137 @@
+"""The room's door: `check` turns the fixes of a batch into events, and says what the state will be once they are committed.
+
+    checked = check(fixes, atlas, state)
+    ... commit fixes and checked.events in one transaction ...
+    state.adopt(checked.change)
+
+It is a pure function of fixes, atlas and state: no clock, nothing written. The same fixes give the same incidents in any order and in
+any batches, as long as a late one is within the state's window; the rows of those that are not come back in `stale`, for the stored
+track of their terminals to be judged again from an empty state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofence.corridors import CorridorIndex
+from geofence.evidence import EVIDENCE, Evidence, thresholds
+from geofence.fences import FenceIndex
+from geofence.fencing import Fencing
+from geofence.following import Following
+from geofence.incidents import Incidents, advance, restated
+from geofence.quality import CLOCK, GATE, Quality, faults, samples, sift
+from geofence.state import STRIDE, Change, Picture, State, Work
+from geofence.stops import Calling, StopIndex
+from tracks.batch import Batch, column
+from tracks.event import EventBatch, Kind, together
+from tracks.fix import ABSENT, FixBatch
+from tracks.spans import Index, Mask
+from tracks.track import Memory, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Atlas:
+    """All the geometry that fixes are judged by. Immutable: a change of the registry makes a new one, with a higher version."""
+
+    fences: FenceIndex = field(default_factory=FenceIndex.empty)
+    corridors: CorridorIndex = field(default_factory=CorridorIndex.empty)
+    stops: StopIndex = field(default_factory=StopIndex.empty)
+    evidence: Mapping[Kind, Evidence] = field(default_factory=lambda: EVIDENCE)
+    version: int = 0
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Corridors first: they write the road's speed limit, which others read."""
+        return Following(self.corridors), Fencing(self.fences), Calling(self.stops)
+
+
+@dataclass(frozen=True, slots=True)
+class RewoundBatch(Batch):
+    """Terminals whose recent past was judged again because late fixes changed it.
+
+    Of such a terminal, incidents with `opened_us` > `since_us` that are not among the events of this batch did not happen: withdraw them.
+    """
+
+    terminal_id: Index = column("int64", "", "the registry's key of the terminal")
+    since_us: Index = column("int64", "µs since 1970 UTC", "time of the last fix that was not judged again")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a batch of fixes amounts to."""
+
+    events: EventBatch
+    rewound: RewoundBatch
+    quality: NDArray[np.uint16]
+    """Flags of the quality gate, one for each fix of the batch."""
+    stale: Index
+    """Rows that came too late to be taken up."""
+    change: Change
+
+
+def begin(atlas: Atlas, also: Sequence[Rule] = ()) -> State:
+    """The state of a gateway that has heard nobody yet, for `check` with the same rules."""
+    return State(_layout((*atlas.rules(), *also)))
+
+
+def check(fixes: FixBatch, atlas: Atlas, state: State, also: Sequence[Rule] = ()) -> Checked:
+    """Judge fixes by the atlas and by the rules of other rooms (`also`); `state` is read only."""
+    rules = (*atlas.rules(), *also)
+    assert _layout(rules) == state.layout, "the state was begun for other rules"
+    quality = faults(fixes)
+    rows = np.flatnonzero((quality & CLOCK == 0) & (fixes.terminal_id != ABSENT))
+    work, stale = state.arrange(fixes.terminal_id[rows], samples(fixes, rows, quality), rows)
+    quality[stale] |= np.uint16(Quality.STALE)
+
+    told, pictures = [EventBatch.empty()], []
+    memory, incidents, enough = work.memory, work.incidents, thresholds(atlas.evidence)
+    for at in _rounds(work):
+        owner, sample = work.owner[at], work.sample[at]
+        pictures.append(_picture(work, at, memory, incidents))
+        track = sift(sample, owner, work.terminal_id, memory["gate"])
+        signals = [rule.judge(track, memory[rule.name], incidents.standing()) for rule in rules]
+        events, incidents = advance(track, together(signals), incidents, enough, atlas.version)
+        told.append(events)
+        source = work.source[at]
+        quality[source[source >= 0]] = track.quality[source >= 0]
+    again = np.flatnonzero(work.rewound)
+    told.append(restated(incidents.take(work.rewound[incidents.owner]), work.terminal_id))
+    return Checked(
+        events=EventBatch.concat(told),
+        rewound=RewoundBatch(terminal_id=work.terminal_id[again], since_us=work.since_us[again]),
+        quality=quality,
+        stale=stale,
+        change=Change(work.after(memory, incidents), pictures),
+    )
+
+
+def _layout(rules: Sequence[Rule]) -> np.dtype[Any]:
+    return np.dtype([("gate", GATE), *((rule.name, rule.memory) for rule in rules)])
+
+
+def _rounds(work: Work) -> list[Index]:
+    """Samples to judge together: of each owner those up to the next place where a picture is due."""
+    if len(work.owner) == 0:
+        return []
+    number = work.place // STRIDE - work.start[work.owner] // STRIDE
+    if not number.any():
+        return [np.arange(len(number))]
+    order = np.argsort(number, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(number))[:-1])
+
+
+def _picture(work: Work, at: Index, memory: Memory, incidents: Incidents) -> Picture:
+    """Memory and incidents of the owners that are due for it, before this round."""
+    due: Mask = work.place[at] % STRIDE == 0
+    owner = work.owner[at[due]]
+    mine = np.isin(incidents.owner, owner)
+    return Picture(
+        owner=owner,
+        place=work.place[at[due]],
+        memory=memory[owner],
+        incidents=Incidents(np.searchsorted(owner, incidents.owner[mine]), incidents.rows[mine]),
+    )

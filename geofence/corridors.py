@@ -1,0 +1,312 @@
+"""Corridors: planned lines with a width, cut into segments and blocks of segments, and who is to drive along them when.
+
+A `CorridorIndex` is immutable and has the vertices of all corridors end to end in a few columns, and over the segments of each corridor
+a tree of boxes, FAN to one. A fix looks only at the corridors of its own terminal, so their number does not matter, and comes down
+the tree of each, so their length hardly does. What it finds are *passages*: places where the corridor comes by within its width.
+A loop, a hairpin or an overlapping carriageway gives several; which of them the vehicle is on is for `following.py` to say.
+Distances are taken in the plane at the fix, which is good to 1e-5 as far as a corridor is wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geofence.datum import Degrees, Metres, distance_m, metres_per_degree
+from geofence.fences import FOREVER, Line, Points, Polygon, polygon_of
+from geofence.roster import Assigned, Audiences, Parties, Party
+from tracks.batch import Batch, column
+from tracks.spans import Index, Mask
+from tracks.track import expand
+
+FAN: Final = 8
+"""Boxes in a box, and segments in the smallest: a fix on a line of 500 tests about 20 boxes and 15 segments."""
+
+HALF_WIDTH_M: Final = 50.0
+MARGIN_M: Final = 10.0
+NEAR: Final = 0.8
+"""Within this part of the half width a fix is back on the corridor (deviation.md, h_in)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """A way round that someone approved: off the corridor and inside the shape, nothing is amiss. WGS-84."""
+
+    shape: Polygon | Line
+    valid_us: tuple[int, int] = FOREVER
+    approver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Corridor:
+    """One direction of a line as it is to be driven, in WGS-84. A loop ends where it begins."""
+
+    id: int
+    points: Points
+    name: str = ""
+    half_width_m: float | Sequence[float] = HALF_WIDTH_M
+    """On either side; one for all segments or one for each."""
+    limit_kmh: float | Sequence[float] = np.inf
+    """Speed limit of the road; one for all segments or one for each."""
+    terminus_m: float = 200.0
+    """Within this distance of either end a vehicle may be anywhere (deviation.md, terminals)."""
+    directed: bool = True
+    detours: Sequence[Detour] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Who is to drive along a corridor, and when: a line's vehicles for good, or one vehicle for the time of its trip."""
+
+    corridor_id: int
+    parties: Parties = None
+    valid_us: tuple[int, int] = FOREVER
+
+
+@dataclass(frozen=True, slots=True)
+class Passages(Batch):
+    """Places where a corridor comes by a fix within its width and margin; in order of pairs, then along the corridor."""
+
+    pair: Index = column("int64", "", "which of the pairs asked about")
+    segment: Index = column("int64", "", "row of the segment's first vertex")
+    chainage_m: Metres = column("float64", "m", "along the corridor to the nearest point")
+    away_m: Metres = column("float64", "m", "from the fix to there")
+    near: Mask = column("bool", "", "well within the width")
+
+
+@dataclass(frozen=True, slots=True)
+class CorridorIndex:
+    """Corridors as columns, in the order of their ids; a corridor's place in them is its `row`."""
+
+    corridors: Sequence[Corridor]
+    id: Index
+    lon: Degrees
+    """One element per vertex, corridor after corridor; so are the columns after it."""
+    lat: Degrees
+    chainage_m: Metres
+    half_width_m: Metres
+    """Of the segment that begins at the vertex; so are the columns after it."""
+    limit_kmh: NDArray[np.float64]
+    course_deg: NDArray[np.float64]
+    levels: Sequence[_Level]
+    """The tree's boxes, the largest first; each corridor has one box in the first level."""
+    ends: NDArray[np.float64]
+    """Longitude and latitude of first and last vertex."""
+    terminus_m: Metres
+    directed: Mask
+    assigned: Assigned
+    """Rows of `assignment_row`, by terminal."""
+    assignment_row: Index
+    assignment_us: Index
+    detour_row: Index
+    detour_us: Index
+    detour_shape: NDArray[np.object_]
+    version: int
+
+    @classmethod
+    def of(
+        cls,
+        corridors: Sequence[Corridor],
+        assignments: Sequence[Assignment] = (),
+        roster: Mapping[int, Collection[Party]] | None = None,
+        *,
+        version: int = 0,
+    ) -> Self:
+        """Index the corridors. Raises ValueError for one that is no line, or for an assignment to one that is not there."""
+        corridors = sorted(corridors, key=lambda corridor: corridor.id)
+        ids = np.array([corridor.id for corridor in corridors], np.int64)
+        parts = [_Part.of(corridor) for corridor in corridors]
+        asked = np.array([assignment.corridor_id for assignment in assignments], np.int64)
+        if not np.isin(asked, ids).all() or len(np.unique(ids)) < len(ids):
+            msg = "two corridors have the same id, or one is assigned that is not there"
+            raise ValueError(msg)
+        audiences, audience = Audiences.of([assignment.parties for assignment in assignments], roster or {})
+        detours = [(row, detour) for row, corridor in enumerate(corridors) for detour in corridor.detours]
+        return cls(
+            corridors=corridors,
+            id=ids,
+            lon=_joined([part.lon for part in parts]),
+            lat=_joined([part.lat for part in parts]),
+            chainage_m=_joined([part.chainage_m for part in parts]),
+            half_width_m=_joined([part.half_width_m for part in parts]),
+            limit_kmh=_joined([part.limit_kmh for part in parts]),
+            course_deg=_joined([part.course_deg for part in parts]),
+            levels=_levels([part.lon for part in parts], [part.lat for part in parts], [part.reach for part in parts]),
+            ends=np.array([(*corridor.points[0][:2], *corridor.points[-1][:2]) for corridor in corridors]).reshape(-1, 4),
+            terminus_m=np.array([corridor.terminus_m for corridor in corridors]),
+            directed=np.array([corridor.directed for corridor in corridors], np.bool_),
+            assigned=Assigned.of(np.arange(len(asked)), audience, audiences),
+            assignment_row=np.searchsorted(ids, asked),
+            assignment_us=np.array([assignment.valid_us for assignment in assignments], np.int64).reshape(-1, 2),
+            detour_row=np.array([row for row, _ in detours], np.int64),
+            detour_us=np.array([detour.valid_us for _, detour in detours], np.int64).reshape(-1, 2),
+            detour_shape=np.array([polygon_of(detour.shape) for _, detour in detours], object),
+            version=version,
+        )
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No corridors."""
+        return cls.of([])
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def find(self, ids: Index) -> Index:
+        """The rows of corridors by id; -1 for one that is not there."""
+        if len(self) == 0:
+            return np.full(len(ids), -1)
+        row = np.minimum(np.searchsorted(self.id, ids), len(self) - 1)
+        return np.where(self.id[row] == ids, row, -1)
+
+    def in_force(self, terminal_id: Index, time_us: Index) -> tuple[Index, Index]:
+        """Pairs of fix, ascending, and corridor (row) that its terminal is to drive along at that time."""
+        fix, assignment = self.assigned.to(terminal_id)
+        valid_us = self.assignment_us[assignment]
+        now = (time_us[fix] >= valid_us[:, 0]) & (time_us[fix] < valid_us[:, 1])
+        return fix[now], self.assignment_row[assignment[now]]
+
+    def at_terminus(self, lon: Degrees, lat: Degrees, row: Index) -> Mask:
+        """Whether each fix is close to either end of the corridor beside it."""
+        ends, reach_m = self.ends[row], self.terminus_m[row]
+        near: Mask = (distance_m(lon, lat, ends[:, 0], ends[:, 1]) <= reach_m) | (distance_m(lon, lat, ends[:, 2], ends[:, 3]) <= reach_m)
+        return near
+
+    def passages(self, lon: Degrees, lat: Degrees, row: Index) -> Passages:
+        """Where the corridors come by: `lon`, `lat` and `row` are pairs of fix and corridor."""
+        pair, node = np.arange(len(row)), row
+        for level in self.levels:
+            west, south, east, north = level.box
+            x, y = lon[pair], lat[pair]
+            hit = (x >= west[node]) & (x <= east[node]) & (y >= south[node]) & (y <= north[node])
+            which, nth = expand(level.children[node[hit]])
+            pair, node = pair[hit][which], level.first[node[hit]][which] + nth
+        segment = node
+        away2, part = self._offset(lon, lat, pair, segment)
+        within = np.flatnonzero(away2 <= (self.half_width_m[segment] + MARGIN_M) ** 2)
+        pair, segment, away_m, part = pair[within], segment[within], np.sqrt(away2[within]), part[within]
+        passage = np.cumsum((np.diff(pair, prepend=-1) != 0) | (np.diff(segment, prepend=-2) != 1))
+        order = np.lexsort((away_m, passage))
+        best = order[np.diff(passage[order], prepend=-1) != 0]
+        pair, segment, away_m, part = pair[best], segment[best], away_m[best], part[best]
+        return Passages(
+            pair=pair,
+            segment=segment,
+            chainage_m=self.chainage_m[segment] + part * (self.chainage_m[segment + 1] - self.chainage_m[segment]),
+            away_m=away_m,
+            near=away_m <= NEAR * self.half_width_m[segment],
+        )
+
+    def distance(self, lon: Degrees, lat: Degrees, row: Index) -> tuple[Metres, Metres]:
+        """Metres from each fix to the corridor beside it, however far, and the half width there. For few at a time: 10 µs each."""
+        pair, node = np.arange(len(row)), row
+        east_m, north_m = metres_per_degree(lat)
+        for level in self.levels:
+            west, south, east, north = level.box[:, node]
+            x, y = lon[pair], lat[pair]
+            low_x, low_y = np.maximum(np.maximum(west - x, x - east), 0), np.maximum(np.maximum(south - y, y - north), 0)
+            high_x, high_y = np.maximum(np.abs(west - x), np.abs(x - east)), np.maximum(np.abs(south - y), np.abs(y - north))
+            at_most = np.full(len(row), np.inf)
+            np.minimum.at(at_most, pair, np.hypot(high_x * east_m[pair], high_y * north_m[pair]))
+            hit = np.hypot(low_x * east_m[pair], low_y * north_m[pair]) <= at_most[pair]
+            which, nth = expand(level.children[node[hit]])
+            pair, node = pair[hit][which], level.first[node[hit]][which] + nth
+        away2, _ = self._offset(lon, lat, pair, node)
+        order = np.lexsort((away2, pair))
+        best = order[np.diff(pair[order], prepend=-1) != 0]
+        return np.sqrt(away2[best]), self.half_width_m[node[best]]
+
+    def excused(self, lon: Degrees, lat: Degrees, row: Index, time_us: Index) -> Mask:
+        """Whether each fix lies in an approved detour of the corridor beside it."""
+        excused = np.zeros(len(row), np.bool_)
+        if len(self.detour_row):
+            pair, detour = np.nonzero(row[:, None] == self.detour_row)
+            now = (time_us[pair] >= self.detour_us[detour, 0]) & (time_us[pair] < self.detour_us[detour, 1])
+            pair, detour = pair[now], detour[now]
+            excused[pair[shapely.intersects_xy(self.detour_shape[detour], lon[pair], lat[pair])]] = True
+        return excused
+
+    def _offset(self, lon: Degrees, lat: Degrees, pair: Index, segment: Index) -> tuple[Metres, Metres]:
+        """Square metres from the place of each pair to the segment beside it, and what part of the segment the nearest point is along."""
+        east, north = metres_per_degree(lat)
+        lon, lat, east, north = lon[pair], lat[pair], east[pair], north[pair]
+        ax, ay = (self.lon[segment] - lon) * east, (self.lat[segment] - lat) * north
+        dx, dy = (self.lon[segment + 1] - lon) * east - ax, (self.lat[segment + 1] - lat) * north - ay
+        length2 = np.maximum(dx * dx + dy * dy, 1e-12)
+        part = np.minimum(np.maximum(-(ax * dx + ay * dy) / length2, 0.0), 1.0)
+        return (ax + part * dx) ** 2 + (ay + part * dy) ** 2, part
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """One level of the tree: boxes, and the children of each in the level below; those of the lowest are segments."""
+
+    box: NDArray[np.float64]
+    """West, south, east, north, one column per box; wide enough for the width and the margin."""
+    first: Index
+    children: Index
+
+
+def _levels(lon: Sequence[Degrees], lat: Sequence[Degrees], reach: Sequence[tuple[float, float]]) -> list[_Level]:
+    """The levels over corridors of these vertices; `reach` is what to add to their boxes, in degrees east and north."""
+    boxes, count = [], np.array([len(each) - 1 for each in lon], np.int64)
+    for x, y, (wide, high) in zip(lon, lat, reach, strict=True):
+        ends = np.stack((np.minimum(x[:-1], x[1:]), np.minimum(y[:-1], y[1:]), np.maximum(x[:-1], x[1:]), np.maximum(y[:-1], y[1:])))
+        boxes.append(ends + np.array([[-wide], [-high], [wide], [high]]))
+    box = np.concatenate([np.empty((4, 0)), *boxes], axis=1)
+    starts = np.cumsum([len(each) for each in lon]) - np.array([len(each) for each in lon], np.int64)
+    levels: list[_Level] = []
+    while not levels or (count > 1).any():
+        corridor, nth = expand(-(-count // FAN))
+        first = (np.cumsum(count) - count)[corridor] + nth * FAN
+        children = np.minimum(count[corridor] - nth * FAN, FAN)
+        if len(first):
+            box = np.concatenate((np.minimum.reduceat(box[:2], first, axis=1), np.maximum.reduceat(box[2:], first, axis=1)))
+        levels.insert(0, _Level(box, first if levels else starts[corridor] + nth * FAN, children))
+        count = -(-count // FAN)
+    return levels
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One corridor's columns."""
+
+    lon: Degrees
+    lat: Degrees
+    chainage_m: Metres
+    half_width_m: Metres
+    limit_kmh: NDArray[np.float64]
+    course_deg: NDArray[np.float64]
+    reach: tuple[float, float]
+    """How far in degrees, east and north, its boxes reach beyond its vertices."""
+
+    @classmethod
+    def of(cls, corridor: Corridor) -> Self:
+        """Cut a corridor into segments."""
+        points = np.array([point[:2] for point in corridor.points], np.float64).reshape(-1, 2)
+        lon, lat = points[:, 0], points[:, 1]
+        length_m = distance_m(lon[:-1], lat[:-1], lon[1:], lat[1:])
+        if len(points) < 2 or not length_m.sum() > 0:  # noqa: PLR2004 - a line has two ends
+            msg = f"corridor {corridor.id} {corridor.name!r} is no line"
+            raise ValueError(msg)
+        half_m = np.append(np.broadcast_to(np.asarray(corridor.half_width_m, np.float64), len(length_m)), 0.0)
+        east, north = metres_per_degree(lat)
+        reach_m = (half_m.max() + MARGIN_M) * 1.001
+        return cls(
+            lon=lon,
+            lat=lat,
+            chainage_m=np.concatenate(([0.0], np.cumsum(length_m))),
+            half_width_m=half_m,
+            limit_kmh=np.append(np.broadcast_to(np.asarray(corridor.limit_kmh, np.float64), len(length_m)), np.inf),
+            course_deg=np.append(np.degrees(np.arctan2(np.diff(lon) * east[:-1], np.diff(lat) * north[:-1])) % 360, 0.0),
+            reach=(reach_m / east.min(), reach_m / north.min()),
+        )
+
+
+def _joined(parts: Sequence[NDArray[Any]], dtype: type = np.float64) -> NDArray[Any]:
+    return np.concatenate([np.empty(0, dtype), *parts])

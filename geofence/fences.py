@@ -1,0 +1,244 @@
+"""Fences: circles, rectangles, polygons with holes, lines with a width; whom they are meant for, when, and what holds inside.
+
+A `FenceIndex` is immutable and has the fences as columns. Its one hard question, which fix lies in which fence, is one STRtree
+query for a whole batch and an exact test of the few boxes it finds; a circle is tested by its distance on the ellipsoid.
+A position exactly on an edge is inside. Edges are straight in longitude and latitude, as GeoJSON has them (RFC 7946 §3.1.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, Self
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geofence.datum import Degrees, Metres, distance_m, metres_per_degree
+from geofence.roster import Assigned, Audiences, Parties, Party
+from tracks.spans import Index, Mask
+from tracks.week import WEEK_MINUTES, Window, calendar
+
+FOREVER: Final = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
+ARC_STEPS: Final = 16
+"""Chords per quarter of a circle where a line's buffer turns: it falls short by 0.12 % of half the width."""
+
+Points = Sequence[tuple[float, float]]
+"""Longitude and latitude of each."""
+
+
+class Stay(IntEnum):
+    """What a fence asks of a vehicle."""
+
+    FREE = 0
+    """Coming and going is told, nothing more."""
+    OUT = 1
+    """Being inside is a violation."""
+    IN = 2
+    """Being outside is a violation: the zone of a zone service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circle:
+    """All places no further from the centre than the radius."""
+
+    lon: float
+    lat: float
+    radius_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """All places no further from the line than half its width."""
+
+    points: Points
+    width_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Polygon:
+    """The first ring without the other rings."""
+
+    rings: Sequence[Points]
+
+    @classmethod
+    def rectangle(cls, west: float, south: float, east: float, north: float) -> Self:
+        """The rectangle of JT/T 808's 0x8602."""
+        return cls([[(west, south), (east, south), (east, north), (west, north), (west, south)]])
+
+
+Shape = Circle | Line | Polygon
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """One fence, in WGS-84."""
+
+    id: int
+    shape: Shape
+    name: str = ""
+    stay: Stay = Stay.FREE
+    parties: Parties = None
+    valid_us: tuple[int, int] = FOREVER
+    """From, and until before."""
+    windows: Sequence[Window] = ()
+    """When in the week it is in force; always, when there are none."""
+    day_kmh: float = np.inf
+    night_kmh: float = np.inf
+    dwell_s: float = np.inf
+    margin_m: float = 30.0
+    """How far outside a position must lie to count as outside; nearer it counts for nothing (deviation.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FenceIndex:
+    """Fences as columns, in the order of their ids; a fence's place in them is its `row`."""
+
+    fences: Sequence[Fence]
+    id: Index
+    stay: NDArray[np.int8]
+    centre: NDArray[np.float64]
+    """Longitude, latitude and radius of circles; NaN elsewhere."""
+    day_kmh: NDArray[np.float64]
+    night_kmh: NDArray[np.float64]
+    limited: Mask
+    """Has a speed limit."""
+    dwell_s: NDArray[np.float64]
+    margin_m: NDArray[np.float64]
+    audience: Index
+    audiences: Audiences
+    valid_us: Index
+    week: Index
+    """Which row of `weeks` says when it is in force."""
+    weeks: NDArray[np.bool_]
+    shapes: NDArray[np.object_]
+    """Prepared shapely polygons; of a circle its box."""
+    tree: shapely.STRtree
+    zones: Assigned
+    """The fences to stay in, by terminal."""
+    version: int
+    zone_s: int
+    """Seconds that local time is ahead of UTC."""
+
+    @classmethod
+    def of(
+        cls, fences: Sequence[Fence], roster: Mapping[int, Collection[Party]] | None = None, *, version: int = 0, zone_s: int = 28800
+    ) -> Self:
+        """Index the fences; `roster` gives the parties of each terminal. Raises ValueError for a shape that encloses nothing."""
+        fences = sorted(fences, key=lambda fence: fence.id)
+        audiences, audience = Audiences.of([fence.parties for fence in fences], roster or {})
+        weeks: dict[tuple[Window, ...], int] = {(): 0}
+        week = [weeks.setdefault(tuple(fence.windows), len(weeks)) for fence in fences]
+        shapes = np.array([_shape(fence) for fence in fences], object)
+        shapely.prepare(shapes)
+        stay = np.array([fence.stay for fence in fences], np.int8)
+        ids = _column(fences, "id", np.int64)
+        if len(np.unique(ids)) < len(ids):
+            msg = "two fences have the same id"
+            raise ValueError(msg)
+        return cls(
+            fences=fences,
+            id=ids,
+            stay=stay,
+            centre=np.array(
+                [(s.lon, s.lat, s.radius_m) if isinstance(s := fence.shape, Circle) else (np.nan,) * 3 for fence in fences]
+            ).reshape(-1, 3),
+            day_kmh=_column(fences, "day_kmh", np.float64),
+            night_kmh=_column(fences, "night_kmh", np.float64),
+            limited=np.isfinite(_column(fences, "day_kmh", np.float64)) | np.isfinite(_column(fences, "night_kmh", np.float64)),
+            dwell_s=_column(fences, "dwell_s", np.float64),
+            margin_m=_column(fences, "margin_m", np.float64),
+            audience=audience,
+            audiences=audiences,
+            valid_us=_column(fences, "valid_us", np.int64).reshape(-1, 2),
+            week=np.array(week, np.int64),
+            weeks=np.stack([calendar(windows) for windows in weeks]),
+            shapes=shapes,
+            tree=shapely.STRtree(shapes),
+            zones=Assigned.of(np.flatnonzero(stay == Stay.IN), audience[stay == Stay.IN], audiences),
+            version=version,
+            zone_s=zone_s,
+        )
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No fences."""
+        return cls.of([])
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def inside(self, lon: Degrees, lat: Degrees) -> tuple[Index, Index]:
+        """Pairs of position and fence (row) where the position lies in the fence, whoever it is meant for; one query for all."""
+        place, row = self.tree.query(shapely.points(lon, lat))
+        holds = shapely.intersects_xy(self.shapes[row], lon[place], lat[place])
+        circles = np.flatnonzero(~np.isnan(self.centre[row, 2]))
+        if len(circles):
+            centre = self.centre[row[circles]]
+            away_m = distance_m(centre[:, 0], centre[:, 1], lon[place[circles]], lat[place[circles]])
+            holds[circles] = away_m <= centre[:, 2]
+        return place[holds], row[holds]
+
+    def edge_m(self, row: Index, lon: Degrees, lat: Degrees) -> Metres:
+        """Metres from each position to the edge of the fence beside it, whichever side it is on. For few at a time: 2 µs each."""
+        rings, whose = shapely.get_rings(self.shapes[row], return_index=True)
+        coordinates, ring = shapely.get_coordinates(rings, return_index=True)
+        east, north = metres_per_degree(lat)
+        which = whose[ring]
+        x, y = (coordinates[:, 0] - lon[which]) * east[which], (coordinates[:, 1] - lat[which]) * north[which]
+        dx, dy = np.diff(x), np.diff(y)
+        part = np.minimum(np.maximum(-(x[:-1] * dx + y[:-1] * dy) / np.maximum(dx * dx + dy * dy, 1e-12), 0.0), 1.0)
+        away2 = (x[:-1] + part * dx) ** 2 + (y[:-1] + part * dy) ** 2
+        away2[ring[1:] != ring[:-1]] = np.inf  # not an edge: from the end of a ring to the begin of the next
+        away_m = np.sqrt(np.minimum.reduceat(away2, np.searchsorted(which, np.arange(len(row))))) if len(row) else np.empty(0)
+        centre = self.centre[row]
+        from_centre = np.abs(distance_m(centre[:, 0], centre[:, 1], lon, lat) - centre[:, 2])
+        return np.where(np.isnan(from_centre), away_m, from_centre)
+
+    def in_force(self, row: Index, terminal_id: Index, time_us: Index, minute: Index) -> Mask:
+        """Whether the fence is in force for that terminal at that time; `minute` is the minute of the local week."""
+        force: Mask = self.audiences.admit(self.audience[row], terminal_id)
+        force &= (time_us >= self.valid_us[row, 0]) & (time_us < self.valid_us[row, 1])
+        force &= self.weeks.ravel()[self.week[row] * WEEK_MINUTES + minute]
+        return force
+
+    def find(self, ids: Index) -> Index:
+        """The rows of fences by id; -1 for one that is not there."""
+        if len(self) == 0:
+            return np.full(len(ids), -1)
+        row = np.minimum(np.searchsorted(self.id, ids), len(self) - 1)
+        return np.where(self.id[row] == ids, row, -1)
+
+
+def _column(fences: Sequence[Fence], name: str, dtype: Any) -> NDArray[Any]:  # noqa: ANN401 - what numpy takes for a dtype
+    return np.array([getattr(fence, name) for fence in fences], dtype)
+
+
+def _shape(fence: Fence) -> Any:  # noqa: ANN401 - shapely has no types
+    made = polygon_of(fence.shape)
+    if made.is_empty or not made.is_valid or made.area == 0:
+        msg = f"fence {fence.id} {fence.name!r} encloses no area: {shapely.is_valid_reason(made)}"
+        raise ValueError(msg)
+    return made
+
+
+def polygon_of(shape: Shape) -> Any:  # noqa: ANN401 - shapely has no types
+    """The polygon that stands for a shape: itself, a line's buffer, a circle's box."""
+    match shape:
+        case Circle(lon, lat, radius_m):
+            east, north = metres_per_degree(lat)
+            wide, high = radius_m / east * 1.01, radius_m / north * 1.01
+            return shapely.box(lon - wide, lat - high, lon + wide, lat + high)
+        case Line(points, width_m):
+            return _buffered(np.array(points), width_m / 2)
+        case Polygon(rings):
+            return shapely.Polygon(rings[0], rings[1:])
+
+
+def _buffered(points: NDArray[np.float64], half_width_m: float) -> Any:  # noqa: ANN401 - shapely has no types
+    """A line's buffer, made where its degrees are metres and brought back."""
+    scale = np.array(metres_per_degree(points[:, 1].mean()))
+    flat = shapely.LineString((points - points[0]) * scale).buffer(half_width_m, quad_segs=ARC_STEPS)
+    return shapely.transform(flat, lambda at: at / scale + points[0])

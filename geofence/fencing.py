@@ -1,0 +1,218 @@
+"""The rule of fences: what the fixes of a batch say about the fences they are in, and about those they have left.
+
+One query finds what is inside. Of every fence that a terminal is in, or was in, each of its fixes is a signal: inside, it holds; beyond
+the margin, it is over; between the two it proves nothing. A fence to stay in is turned round: it is bad to be outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofence.fences import FenceIndex, Stay
+from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value, together
+from tracks.spans import Index, Mask
+from tracks.track import Memory, Standing, TrackBatch, expand
+from tracks.week import NIGHT, minute_of_week, within_day
+
+DEEP_M: Final = 30.0
+"""So far inside, or beyond the margin outside, one fix is proof: 15 m noise (JT/T 794, 2 σ) does not reach there."""
+
+MAJOR_M: Final = 500.0
+"""Further than that out of a zone is MAJOR (deviation.md, severity)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fencing:
+    """Judges by the fences of an index."""
+
+    index: FenceIndex
+    name = "fencing"
+    memory = np.dtype([])
+    """Nothing: the incidents under way say who is inside what."""
+
+    def judge(self, track: TrackBatch, memory: Memory, standing: Standing) -> Signals:  # noqa: ARG002 - it remembers nothing
+        """Signals about INSIDE, DWELT, OVERSPEED_INSIDE and OUTSIDE."""
+        mine = standing.take(np.isin(standing.kind, _KINDS))
+        if len(self.index) == 0 and len(mine) == 0:
+            return NO_SIGNALS
+        row = self.index.find(mine.subject)
+        gone = (row < 0) | ~self._applies(mine.kind, row)
+        look = _Look.at(self.index, track, mine.take(~gone), row[~gone])
+        return together((*_within(look), *_without(look), look.end(mine.take(gone))))
+
+    def _applies(self, kind: NDArray[np.uint8], row: Index) -> Mask:
+        """Whether the fence still asks for what incidents of the kind are about."""
+        index = self.index
+        if len(index) == 0:
+            return np.zeros(len(row), np.bool_)
+        return np.select(
+            [kind == Kind.INSIDE, kind == Kind.OUTSIDE, kind == Kind.DWELT],
+            [index.stay[row] != Stay.IN, index.stay[row] == Stay.IN, np.isfinite(index.dwell_s[row])],
+            index.limited[row],
+        )
+
+
+def _within(look: _Look) -> list[Signals]:
+    """Being inside: INSIDE, DWELT, OVERSPEED_INSIDE."""
+    index, track, inside = look.index, look.track, look.inside
+    about = look.standing.kind != Kind.OUTSIDE
+    outside = look.left(inside, look.standing.owner[about], look.row[about])
+    value, weight = _outside(look, outside)
+    deep = _deep(look, outside)
+    pairs = inside.and_then(outside)
+    value = np.concatenate((np.full(len(inside.fix), Value.BAD, np.int8), value))
+    weight = np.concatenate((np.where(deep, np.uint8(2), np.uint8(1)), weight))
+    held = np.arange(len(value)) < len(inside.fix)
+    made = []
+    if (tells := index.stay[pairs.row] != Stay.IN).any():
+        level = np.where(index.stay[pairs.row[tells]] == Stay.OUT, Level.WARNING, Level.INFO)
+        made.append(look.signals(Kind.INSIDE, pairs.take(tells), value[tells], weight=weight[tells], level=level))
+    if (dwells := np.isfinite(index.dwell_s[pairs.row])).any():
+        wait_s = index.dwell_s[pairs.row[dwells]]
+        made.append(look.signals(Kind.DWELT, pairs.take(dwells), value[dwells], wait_s=wait_s, level=Level.NOTICE))
+    if (limited := index.limited[pairs.row]).any():
+        fix, row = pairs.fix[limited], pairs.row[limited]
+        limit_kmh = np.where(within_day(look.minute[fix], NIGHT), index.night_kmh[row], index.day_kmh[row])
+        speed_kmh = track.speed_kmh[fix]
+        pace = np.where(held[limited], np.where(speed_kmh > limit_kmh, Value.BAD, Value.GOOD), Value.END)
+        some = {"measure": speed_kmh, "amount": track.moved_m[fix], "level": Level.WARNING}
+        made.append(look.signals(Kind.OVERSPEED_INSIDE, pairs.take(limited), pace, **some))
+    return made
+
+
+def _outside(look: _Look, pairs: _Pairs) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
+    """What a position that is not inside says, and how strongly."""
+    force = look.in_force(pairs)
+    away_m = np.zeros(len(pairs.fix))
+    away_m[force] = look.edge_m(pairs.take(force))
+    margin_m = look.index.margin_m[pairs.row]
+    value = np.where(away_m > margin_m, np.int8(Value.GOOD), np.int8(Value.NEUTRAL))
+    value[~force] = Value.END
+    return value, np.where(away_m > margin_m + DEEP_M, np.uint8(2), np.uint8(1))
+
+
+def _deep(look: _Look, outside: _Pairs) -> Mask:
+    """Which positions are so far inside that one is proof; not asked where a fence was entered for certain and not left since."""
+    entered = look.standing.open & (look.standing.kind == Kind.INSIDE)
+    entered_keys = look.standing.owner[entered] * len(look.index) + look.row[entered]
+    settled = np.setdiff1d(entered_keys, look.owner_keys(outside))
+    deep = np.zeros(len(look.inside.fix), np.bool_)
+    ask = np.flatnonzero(~_is_in(look.owner_keys(look.inside), settled))
+    deep[ask] = look.edge_m(look.inside.take(ask)) > DEEP_M
+    return deep
+
+
+def _without(look: _Look) -> list[Signals]:
+    """Being outside of what one should stay in: OUTSIDE."""
+    index, track = look.index, look.track
+    place, row = index.zones.to(track.terminal_id[look.good])
+    asked = _Pairs(look.good[place], row)
+    asked = asked.take(look.in_force(asked))
+    about = look.standing.kind == Kind.OUTSIDE
+    over = look.left(asked, look.standing.owner[about], look.row[about])
+    out = np.flatnonzero(~_is_in(look.fix_keys(asked), np.sort(look.fix_keys(look.inside))))
+    away_m = np.zeros(len(asked.fix))
+    away_m[out] = look.edge_m(asked.take(out))
+    value = np.full(len(asked.fix), Value.GOOD, np.int8)
+    value[out] = np.where(away_m[out] > index.margin_m[asked.row[out]], Value.BAD, Value.NEUTRAL)
+    level = np.where(away_m > MAJOR_M, Level.MAJOR, Level.WARNING)
+    return [
+        look.signals(Kind.OUTSIDE, asked, value, measure=away_m, amount=track.moved_m[asked.fix], level=level),
+        look.signals(Kind.OUTSIDE, over, Value.END),
+    ]
+
+
+_KINDS: Final = np.array([Kind.INSIDE, Kind.OUTSIDE, Kind.DWELT, Kind.OVERSPEED_INSIDE], np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Fix (row of the track batch) and fence (row of the index), side by side."""
+
+    fix: Index
+    row: Index
+
+    def take(self, rows: Index | Mask) -> _Pairs:
+        """The pairs at `rows`."""
+        return _Pairs(self.fix[rows], self.row[rows])
+
+    def and_then(self, more: _Pairs) -> _Pairs:
+        """All pairs of both."""
+        return _Pairs(np.concatenate((self.fix, more.fix)), np.concatenate((self.row, more.row)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at a track batch: its good fixes, what they are inside, and what their owners were inside before."""
+
+    index: FenceIndex
+    track: TrackBatch
+    good: Index
+    minute: Index
+    """Of the local week, one per row of the track batch."""
+    inside: _Pairs
+    """Inside a fence that is in force for them."""
+    standing: Standing
+    row: Index
+    """The fence of each standing incident."""
+
+    @classmethod
+    def at(cls, index: FenceIndex, track: TrackBatch, standing: Standing, row: Index) -> Self:
+        """Ask the index."""
+        good, minute = np.flatnonzero(track.good), minute_of_week(track.time_us, index.zone_s)
+        place, found = index.inside(track.lon[good], track.lat[good])
+        inside = _Pairs(good[place], found)
+        look = cls(index, track, good, minute, inside, standing, row)
+        return replace(look, inside=inside.take(look.in_force(inside)))
+
+    def in_force(self, pairs: _Pairs) -> Mask:
+        """Which fences are in force for the fix beside them."""
+        fix = pairs.fix
+        return self.index.in_force(pairs.row, self.track.terminal_id[fix], self.track.time_us[fix], self.minute[fix])
+
+    def edge_m(self, pairs: _Pairs) -> NDArray[np.float64]:
+        """Metres from fixes to the edges of fences."""
+        return self.index.edge_m(pairs.row, self.track.lon[pairs.fix], self.track.lat[pairs.fix])
+
+    def owner_keys(self, pairs: _Pairs) -> Index:
+        """Owner and fence as one integer."""
+        return self.track.owner[pairs.fix] * len(self.index) + pairs.row
+
+    def fix_keys(self, pairs: _Pairs) -> Index:
+        """Fix and fence as one integer."""
+        return pairs.fix * len(self.index) + pairs.row
+
+    def left(self, pairs: _Pairs, owner: Index, row: Index) -> _Pairs:
+        """The fixes that have no pair with a fence that another fix of their owner has, or that stood (`owner`, `row`) before."""
+        watched = np.unique(np.concatenate((self.owner_keys(pairs), owner * len(self.index) + row)))
+        fix, row = self._good_of(watched // max(len(self.index), 1), watched % max(len(self.index), 1))
+        every = _Pairs(fix, row)
+        return every.take(~_is_in(self.fix_keys(every), np.sort(self.fix_keys(pairs))))
+
+    def signals(self, kind: Kind, pairs: _Pairs, value: Any, **columns: Any) -> Signals:  # noqa: ANN401 - scalars or columns
+        """Signals of one kind."""
+        return Signals.of(pairs.fix, kind, self.index.id[pairs.row], value, **columns)
+
+    def end(self, gone: Standing) -> Signals:
+        """An end for incidents whose fence is gone, at every good fix of their owners."""
+        fix, nth = self._good_of(gone.owner, np.arange(len(gone)))
+        return Signals.of(fix, gone.kind[nth], gone.subject[nth], Value.END)
+
+    def _good_of(self, owner: Index, thing: Index) -> tuple[Index, Index]:
+        """Pairs of every good fix of the owners and the thing beside its owner."""
+        owners = self.track.owner[self.good]
+        first = np.searchsorted(owners, owner)
+        which, nth = expand(np.searchsorted(owners, owner, side="right") - first)
+        return self.good[first[which] + nth], thing[which]
+
+
+def _is_in(keys: Index, known: Index) -> Mask:
+    """Which keys are among the known ones, which are ascending."""
+    if len(known) == 0:
+        return np.zeros(len(keys), np.bool_)
+    found: Mask = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
+    return found

@@ -1,0 +1,377 @@
+"""The rule of corridors: where along its corridor a vehicle is, and what that says about deviation, direction and skipped sections.
+
+Each fix is one of a few things (`Seen`); the table `NEXT` says what follows from it. While a vehicle follows a corridor, only the stretch
+that it can have reached since the fix before counts, so that loops, hairpins and carriageways driven twice are told apart. Once it is
+off, any stretch that runs the way it drives will do, but only two fixes that agree put it there: a crossing proves nothing.
+
+    LOST       not on a trip, at a terminus, or silent for half an hour: it may be anywhere, nothing is judged
+    FOLLOWING  on the corridor, at a known chainage
+    OFF        was on it, and is not now
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofence.corridors import CorridorIndex
+from geofence.datum import Metres
+from geofence.quality import GAP_S, SPEED_KMH_MAX
+from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value, together
+from tracks.fix import ABSENT
+from tracks.spans import Index, Mask
+from tracks.track import Memory, Standing, TrackBatch, expand, steps, telling
+
+LOST_S: Final = 1800.0
+"""After so long a silence nobody can say that the trip goes on. Unmeasured."""
+SLACK_M: Final = 200.0
+"""Of the reachable stretch, beyond what the highest speed allows (deviation.md, ambiguity)."""
+MOVING_KMH: Final = 10.0
+"""Below it the course says nothing. Unmeasured."""
+PARALLEL_DEG: Final = 60.0
+"""A course within this of the segment's, or of its reverse, runs along it (deviation.md, direction)."""
+SKIPPED_M: Final = 500.0
+"""A vehicle that is so much further along than it drove left out a section (deviation.md, skipped section)."""
+MAJOR_M: Final = 500.0
+"""Further away than that is MAJOR (deviation.md, severity)."""
+BACKWARD_M, JUMP_PART, JUMP_FREE_M, JUMP_M_MAX = 40.0, 0.2, 100.0, 60.0
+"""Which of several passages: the nearest, where running against it counts as 40 m, and every metre by which the chainage disagrees with
+the way driven, after the first hundred, as a fifth of one, up to 60. Unmeasured; the tests of loop and hairpin need both."""
+
+
+class Course(IntEnum):
+    """How a vehicle stands to its corridor. Numbers are kept in stored state."""
+
+    LOST = 0
+    FOLLOWING = 1
+    OFF = 2
+
+
+class Seen(IntEnum):
+    """What one fix is."""
+
+    IDLE = 0
+    """No corridor is in force for it."""
+    TERMINUS = 1
+    FOLLOWED = 2
+    """On the stretch that the vehicle can have reached."""
+    BESIDE = 3
+    """On another stretch, or another corridor in force, and running along it."""
+    CONFIRMED = 4
+    """The same, and so was the fix before."""
+    CROSSING = 5
+    """Within the width of a corridor, but not running along it."""
+    NOWHERE = 6
+
+
+def _next() -> NDArray[np.uint8]:
+    lost, following, off = Course
+    table = {
+        #           IDLE  TERMINUS FOLLOWED   BESIDE CONFIRMED  CROSSING NOWHERE
+        lost: (lost, lost, following, lost, following, lost, lost),
+        following: (lost, lost, following, off, following, off, off),
+        off: (lost, lost, following, off, following, off, off),
+    }
+    return np.array([table[course] for course in Course], np.uint8)
+
+
+NEXT: Final = _next()
+"""NEXT[course, seen]."""
+
+END, GOOD, NEUTRAL, BAD = (np.int8(value) for value in (Value.END, Value.GOOD, Value.NEUTRAL, Value.BAD))
+#                             IDLE TERMINUS FOLLOWED BESIDE   CONFIRMED CROSSING NOWHERE
+DEVIATION: Final = np.array([END, GOOD, GOOD, GOOD, GOOD, NEUTRAL, BAD])
+"""What a fix says about deviation; not if the vehicle is LOST (GOOD) or the fix only just within the width (NEUTRAL)."""
+DIRECTION: Final = np.array([END, GOOD, NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL])
+"""What it says about direction, unless it shows one."""
+
+FOLLOW: Final = np.dtype(
+    [("course", "u1"), ("nowhere", "?"), ("strayed", "?"), ("excused", "?"), ("corridor", "i8"), ("chainage_m", "f8"), ("seen_us", "i8"),
+     ("driven_m", "f8"), ("maybe", "i8"), ("maybe_m", "f8"), ("maybe_us", "i8")]
+)  # fmt: skip
+"""`corridor`: the one last followed (0: none), `chainage_m` and `seen_us`: where and when (0: unknown), `driven_m`: the way since.
+`nowhere`: the fix before was; `strayed`: some fix since then was; `excused`: by a detour. `maybe…`: where the fix before may have been."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Judges by the corridors of an index."""
+
+    index: CorridorIndex
+    name = "following"
+    memory = FOLLOW
+
+    def judge(self, track: TrackBatch, memory: Memory, standing: Standing) -> Signals:
+        """Signals about DEVIATION, DETOUR, WRONG_DIRECTION and SHORTCUT; writes the road's speed limit."""
+        good = np.flatnonzero(track.good)
+        place, row = self.index.in_force(track.terminal_id[good], track.time_us[good])
+        fix = np.union1d(good[place], good[memory["corridor"][track.owner[good]] != 0])
+        if len(fix) == 0:
+            return NO_SIGNALS
+        view = _View.of(self.index, track, fix, good[place], row)
+        found = _Found.blank(len(fix))
+        for at in steps(track.owner[fix]):
+            _follow(track, fix[at], at, memory, view=view, found=found)
+        followed = found.seen == Seen.FOLLOWED
+        track.limit_kmh[fix[followed]] = view.limit_kmh[found.passage[followed]]
+        return self._signals(track, fix, found, standing)
+
+    def _signals(self, track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:
+        """What was found, as signals."""
+        told = np.flatnonzero(found.subject != 0)
+        fix, found = fix[told], found.take(told)
+        return together(
+            (
+                self._deviations(track, fix, found, standing),
+                self._detours(track, fix, found, standing),
+                _directions(track, fix, found, standing),
+                _shortcuts(fix, found),
+            )
+        )
+
+    def _deviations(self, track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:
+        some = telling(track, fix, found.deviation, Kind.DEVIATION, standing)
+        if len(some) == 0:
+            return NO_SIGNALS
+        value, subject = found.deviation[some], found.subject[some]
+        away_m, half_m = self._away(track, fix[some], subject, value == BAD)
+        level = np.select([away_m < 2 * half_m, away_m <= MAJOR_M], [Level.NOTICE, Level.WARNING], Level.MAJOR)
+        amount = np.where(found.long[some], track.moved_m[fix[some]], 0.0)
+        return Signals.of(fix[some], Kind.DEVIATION, subject, value, measure=away_m, amount=amount, level=level)
+
+    def _detours(self, track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:
+        some = telling(track, fix, found.detour, Kind.DETOUR, standing)
+        if len(some) == 0:
+            return NO_SIGNALS
+        value, subject = found.detour[some], found.subject[some]
+        away_m, _ = self._away(track, fix[some], subject, value == BAD)
+        amount = np.where(found.long[some], track.moved_m[fix[some]], 0.0)
+        return Signals.of(fix[some], Kind.DETOUR, subject, value, measure=away_m, amount=amount)
+
+    def _away(self, track: TrackBatch, fix: Index, subject: Index, asked: Mask) -> tuple[Metres, Metres]:
+        """How far the fixes asked about are from their corridors, and half the width there."""
+        row = self.index.find(subject)
+        some = np.flatnonzero(asked & (row >= 0))
+        away_m, half_m = np.zeros(len(fix)), np.zeros(len(fix))
+        away_m[some], half_m[some] = self.index.distance(track.lon[fix[some]], track.lat[fix[some]], row[some])
+        return away_m, half_m
+
+
+def _directions(track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:
+    some = telling(track, fix, found.direction, Kind.WRONG_DIRECTION, standing)
+    back = {"amount": found.back_m[some], "since_us": found.since_us[some], "level": Level.WARNING}
+    return Signals.of(fix[some], Kind.WRONG_DIRECTION, found.subject[some], found.direction[some], **back)
+
+
+def _shortcuts(fix: Index, found: _Found) -> Signals:
+    some = np.flatnonzero(found.skipped_m > SKIPPED_M)
+    times = {"since_us": found.left_us[some], "until_us": found.joined_us[some], "measure": found.skipped_m[some]}
+    return Signals.of(fix[some], Kind.SHORTCUT, found.subject[some], Value.MOMENT, level=Level.WARNING, **times)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What can be said of fixes without knowing what came before: one element per fix, then one per passage and a last one for none."""
+
+    driven: Mask
+    """A corridor is in force."""
+    terminus: Mask
+    excused: Mask
+    first: Index
+    """The first passage of each fix."""
+    count: Index
+    corridor: Index
+    chainage_m: Metres
+    away_m: Metres
+    near: Mask
+    forward: Mask
+    backward: Mask
+    parallel: Mask
+    limit_kmh: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, index: CorridorIndex, track: TrackBatch, fix: Index, driven: Index, row: Index) -> Self:
+        """Of the fixes `fix`; `driven` and `row` are pairs of fix and corridor in force."""
+        lon, lat = track.lon[driven], track.lat[driven]
+        passages = index.passages(lon, lat, row)
+        at = np.searchsorted(fix, driven)
+        whose, segment, corridor = at[passages.pair], passages.segment, row[passages.pair]
+        count = np.bincount(whose, minlength=len(fix))
+        turn_deg = np.abs((track.course_deg[fix[whose]] - index.course_deg[segment] + 180) % 360 - 180)
+        moving = track.speed_kmh[fix[whose]] >= MOVING_KMH
+        excused = (count[at] == 0) & index.excused(lon, lat, row, track.time_us[driven])
+        return cls(
+            driven=_any(at, len(fix)),
+            terminus=_any(at[index.at_terminus(lon, lat, row)], len(fix)),
+            excused=_any(at[excused], len(fix)),
+            first=np.cumsum(count) - count,
+            count=count,
+            corridor=np.append(index.id[corridor], 0),
+            chainage_m=np.append(passages.chainage_m, 0.0),
+            away_m=np.append(passages.away_m, np.inf),
+            near=np.append(passages.near, False),
+            forward=np.append(moving & (turn_deg <= PARALLEL_DEG), False),
+            backward=np.append(moving & (turn_deg >= 180 - PARALLEL_DEG) & index.directed[corridor], False),
+            parallel=np.append(~moving | (np.abs(turn_deg - 90) >= 90 - PARALLEL_DEG), False),
+            limit_kmh=np.append(index.limit_kmh[segment], np.inf),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is found out about each fix, filled in step by step."""
+
+    seen: NDArray[np.uint8]
+    passage: Index
+    subject: Index
+    """The corridor it was found out about; 0 for nothing."""
+    deviation: NDArray[np.int8]
+    detour: NDArray[np.int8]
+    direction: NDArray[np.int8]
+    long: Mask
+    """The fix before was nowhere too, so the way between was driven off the corridor."""
+    back_m: Metres
+    since_us: Index
+    skipped_m: Metres
+    left_us: Index
+    joined_us: Index
+
+    @classmethod
+    def blank(cls, count: int) -> Self:
+        """Columns to fill."""
+        special = {"seen": "u1", "deviation": "i1", "detour": "i1", "direction": "i1", "long": "?", "back_m": "f8", "skipped_m": "f8"}
+        return cls(**{name: np.zeros(count, special.get(name, "i8")) for name in cls.__dataclass_fields__})
+
+    def take(self, rows: Index) -> _Found:
+        """Those of some fixes."""
+        columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in self.__dataclass_fields__}
+        return _Found(**columns)
+
+
+def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, view: _View, found: _Found) -> None:
+    """The next fix of each of several terminals: `fix` is its row of the track batch, `at` its element of `view` and `found`."""
+    mine = _after_silence(track, fix, memory[track.owner[fix]])
+    here, there = _choose(at, view, mine, _reach_m(track.time_us[fix] - mine["seen_us"]))
+    agrees = view.corridor[there] == mine["maybe"]
+    agrees &= np.abs(view.chainage_m[there] - mine["maybe_m"]) <= _reach_m(track.time_us[fix] - mine["maybe_us"])
+    seen = np.select(
+        [~view.driven[at], view.terminus[at], view.near[there] & agrees, here >= 0, there >= 0, view.count[at] > 0],
+        [Seen.IDLE, Seen.TERMINUS, Seen.CONFIRMED, Seen.FOLLOWED, Seen.BESIDE, Seen.CROSSING],
+        Seen.NOWHERE,
+    )
+    placed = np.where(seen == Seen.FOLLOWED, here, np.where(seen == Seen.CONFIRMED, there, -1))
+    found.seen[at], found.passage[at] = seen, placed
+    _tell(at, view, found, mine, here=here, there=there)
+    memory[track.owner[fix]] = _remember(at, view, found, mine, time_us=track.time_us[fix], there=there)
+
+
+def _after_silence(track: TrackBatch, fix: Index, mine: Memory) -> Memory:
+    """What is still known at a fix: after a gap not where the vehicle was, after a long one not even that it is on a trip."""
+    gap = track.gap[fix]
+    long = gap & (track.lapse_s[fix] > LOST_S)
+    mine["course"][gap & (mine["course"] == Course.FOLLOWING)] = Course.OFF
+    mine["course"][long] = Course.LOST
+    for name in ("seen_us", "maybe", "nowhere", "strayed"):
+        mine[name][gap] = 0
+    mine["driven_m"] += track.moved_m[fix]
+    return mine
+
+
+def _choose(at: Index, view: _View, mine: Memory, reach_m: Metres) -> tuple[Index, Index]:
+    """Of each fix the passage it is followed to, and the one it may be at instead; -1 for none.
+
+    Where it is followed against its direction, the other is one that runs with it: a vehicle may have turned round.
+    """
+    which, nth = expand(view.count[at])
+    passage = view.first[at][which] + nth
+    ahead_m = view.chainage_m[passage] - mine["chainage_m"][which]
+    known = (view.corridor[passage] == mine["corridor"][which]) & (mine["seen_us"][which] != 0)
+    jump_m = np.abs(np.abs(ahead_m) - mine["driven_m"][which]) - JUMP_FREE_M
+    doubt_m = np.where(known, np.clip(JUMP_PART * jump_m, 0.0, JUMP_M_MAX), JUMP_M_MAX)
+    cost = view.away_m[passage] + doubt_m + BACKWARD_M * view.backward[passage]
+    within_reach = known & (mine["course"] == Course.FOLLOWING)[which] & (np.abs(ahead_m) <= reach_m[which])
+    here = _cheapest(passage, which, np.where(within_reach, cost, np.inf), len(at))
+    turned = view.forward[passage] & view.backward[here][which]
+    other = np.where((here >= 0)[which], turned, view.parallel[passage])
+    return here, _cheapest(passage, which, np.where(other, cost, np.inf), len(at))
+
+
+def _cheapest(passage: Index, which: Index, cost: Metres, count: int) -> Index:
+    """The passage of least cost of each; -1 where none has a finite one."""
+    best = np.full(count, -1)
+    order = np.lexsort((cost, which))
+    first = order[np.diff(which[order], prepend=-1) != 0]
+    first = first[np.isfinite(cost[first])]
+    best[which[first]] = passage[first]
+    return best
+
+
+def _reach_m(lapse_us: Index) -> Metres:
+    """How far along a vehicle may be after that time."""
+    return SLACK_M + SPEED_KMH_MAX / 3.6 * np.minimum(lapse_us / 1e6, GAP_S)
+
+
+def _tell(at: Index, view: _View, found: _Found, mine: Memory, *, here: Index, there: Index) -> None:
+    """Fill in what the fixes say."""
+    seen, placed = found.seen[at], found.passage[at]
+    followed, confirmed, nowhere = seen == Seen.FOLLOWED, seen == Seen.CONFIRMED, seen == Seen.NOWHERE
+    corridor, chainage_m = view.corridor[placed], view.chainage_m[placed]
+    judged = (mine["course"] != Course.LOST) | (seen == Seen.IDLE)
+    excused = nowhere & view.excused[at]
+    only_just = (followed & ~view.near[here]) | ((seen == Seen.BESIDE) & ~view.near[there])
+    subject = np.where(mine["corridor"] != 0, mine["corridor"], corridor)
+    same = corridor == subject
+
+    deviation = np.where(only_just, NEUTRAL, DEVIATION[seen])
+    deviation = np.where(judged & ~excused, deviation, GOOD)
+    detour = np.where(excused & judged, BAD, np.minimum(deviation, NEUTRAL))
+    ahead_m = chainage_m - mine["chainage_m"]
+    back = followed & view.backward[here] & (there < 0) & (ahead_m < 0)
+    from_start = confirmed & same & view.backward[there]
+    direction = np.where(judged, DIRECTION[seen], GOOD)
+    direction = np.where(followed, np.where(view.forward[here] & (ahead_m > 0), GOOD, NEUTRAL), direction)
+
+    found.subject[at] = subject
+    found.deviation[at] = deviation
+    found.detour[at] = np.where(confirmed & ~same, END, detour)
+    found.direction[at] = np.select([confirmed & ~same, back | from_start], [END, BAD], direction)
+    found.back_m[at] = np.where(back, -ahead_m, np.where(from_start, np.abs(chainage_m - mine["maybe_m"]), 0.0))
+    found.since_us[at] = np.where(from_start, mine["maybe_us"], ABSENT)
+    found.long[at] = nowhere & mine["nowhere"]
+    left_out = confirmed & same & (mine["seen_us"] != 0) & ~mine["excused"]
+    left_out &= mine["strayed"] | (mine["course"] == Course.FOLLOWING)
+    found.skipped_m[at] = np.where(left_out, ahead_m - mine["driven_m"], 0.0)
+    found.left_us[at], found.joined_us[at] = mine["seen_us"], mine["maybe_us"]
+
+
+def _remember(at: Index, view: _View, found: _Found, mine: Memory, *, time_us: Index, there: Index) -> Memory:
+    """What is known after the fixes."""
+    seen, placed = found.seen[at], found.passage[at]
+    nowhere, apart = seen == Seen.NOWHERE, (seen == Seen.TERMINUS) | (seen == Seen.IDLE)
+    known = placed >= 0
+    candidate = view.near[there] & ~apart & (seen != Seen.CONFIRMED)
+    after = mine.copy()
+    after["course"] = NEXT[mine["course"], seen]
+    after["corridor"] = np.where(known, view.corridor[placed], np.where(seen == Seen.IDLE, 0, mine["corridor"]))
+    after["chainage_m"] = np.where(known, view.chainage_m[placed], mine["chainage_m"])
+    after["seen_us"] = np.where(known, time_us, np.where(apart, 0, mine["seen_us"]))
+    after["driven_m"] = np.where(known | apart, 0.0, mine["driven_m"])
+    after["nowhere"] = nowhere
+    after["strayed"] = ~known & ~apart & (mine["strayed"] | nowhere)
+    after["excused"] = ~known & ~apart & (mine["excused"] | (nowhere & view.excused[at]))
+    kept = np.where(seen == Seen.BESIDE, mine["maybe"], 0)
+    after["maybe"] = np.where(candidate, view.corridor[there], kept)
+    after["maybe_m"] = np.where(candidate, view.chainage_m[there], mine["maybe_m"])
+    after["maybe_us"] = np.where(candidate, time_us, mine["maybe_us"])
+    return after
+
+
+def _any(rows: Index, count: int) -> Mask:
+    """Which of `count` are among `rows`."""
+    chosen = np.zeros(count, np.bool_)
+    chosen[rows] = True
+    return chosen

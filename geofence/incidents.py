@@ -1,0 +1,301 @@
+"""From signals to incidents: one machine for every rule, driven by the tables of `evidence.py`.
+
+Nothing opens on one doubtful fix and nothing closes on one; what began is told with the time it began, not the time it became certain.
+All terminals take their first fix together, then their second, and so on: of one terminal everything happens in the order of time,
+whatever else is in the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofence.evidence import NEXT, Gap, State
+from tracks.event import Ended, EventBatch, Kind, Level, Phase, Signals, Value, event_ids
+from tracks.fix import ABSENT
+from tracks.spans import Index, Mask
+from tracks.track import Standing, TrackBatch, ranks
+
+LIVE_US: Final = 120_000_000
+"""An incident made certain by fixes that were received later than this is no live alarm (deviation.md)."""
+
+MERGE_US: Final = 120_000_000
+"""Terminal and platform mean the same incident when theirs are no further apart than this (deviation.md)."""
+
+COOL_US: Final = 900_000_000
+"""How long a closed incident is remembered for that: longer than the merged kinds take to become certain."""
+
+SAME: Final = {1: Kind.OVERSPEED, 2: Kind.FATIGUE, 18: Kind.DAY_DRIVING, 19: Kind.PARKED, 23: Kind.DEVIATION}
+"""Alarm bits of the terminal (JT/T 808-2019 table 24) that mean what the platform finds too: the two become one incident."""
+
+INCIDENT: Final = np.dtype(
+    [("kind", "u1"), ("state", "u1"), ("level", "u1"), ("told_level", "u1"), ("recovery", "u2"), ("retrospective", "?"),
+     ("evidence", "i4"), ("proof", "i4"), ("subject", "i8"), ("id", "i8"), ("vehicle_id", "i8"), ("digest", "i8"), ("same_as", "i8"),
+     ("version", "i8"), ("start_us", "i8"), ("opened_us", "i8"), ("last_us", "i8"), ("over_us", "i8"), ("told_us", "i8"),
+     ("lat", "f8"), ("lon", "f8"), ("peak", "f8"), ("total", "f8")]
+)  # fmt: skip
+"""What is remembered of an incident. `id` is 0 until it opens; `evidence` counts the fixes that show it, `proof` their weight, `recovery`
+that of the good ones since; `over_us` is the first good fix while it recovers, then its end."""
+
+OWNER_BITS, KIND_BITS, SUBJECT_BITS = 18, 5, 40
+SUBJECT_MAX: Final = 2**SUBJECT_BITS - 1
+"""Ids of fences, corridors and stops fit in 40 bits, so that owner, kind and subject are one integer to sort by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incidents:
+    """The incidents under way, sorted by owner, kind, subject."""
+
+    owner: Index
+    rows: NDArray[Any]
+
+    @classmethod
+    def none(cls) -> Incidents:
+        """No incidents at all."""
+        return cls(np.empty(0, np.int64), np.empty(0, INCIDENT))
+
+    def standing(self) -> Standing:
+        """As the rules see them: what has been closed is not shown."""
+        shown = self.rows["state"] != State.COOLING
+        rows = self.rows[shown]
+        return Standing(self.owner[shown], rows["kind"], rows["subject"], rows["id"] != 0)
+
+    def take(self, rows: Index | Mask) -> Incidents:
+        """The incidents at `rows`."""
+        return Incidents(self.owner[rows], self.rows[rows])
+
+
+def advance(track: TrackBatch, signals: Signals, before: Incidents, enough: NDArray[Any], version: int) -> tuple[EventBatch, Incidents]:
+    """Let the signals of a track batch do their work. `enough` is `evidence.thresholds()`; owners without signals stay as they are."""
+    told = [_moments(track, signals.take(signals.value == Value.MOMENT), version)]
+    signals, keys, rows = _keyed(track, signals, before)
+    key = np.searchsorted(keys, _key(track.owner[signals.row], signals.kind, signals.subject))
+    step = ranks(track.owner)[signals.row]
+    by_step = np.argsort(step, kind="stable")
+    owner = keys >> (KIND_BITS + SUBJECT_BITS)
+    for at in np.split(by_step, np.flatnonzero(np.diff(step[by_step])) + 1):
+        if len(at):
+            told += _step(track, signals.take(at), _Affected(rows, key[at], owner, enough), version)
+    row = np.concatenate([part.row for part in told])
+    order = np.argsort(row, kind="stable")
+    events = EventBatch.concat([part.events for part in told]).take(order)
+    return events, _surviving(track, owner, rows)
+
+
+def restated(incidents: Incidents, terminal_id: Index) -> EventBatch:
+    """The open incidents as they stand; `terminal_id` has one element per owner."""
+    rows = incidents.rows
+    is_open = (rows["state"] == State.OPEN) | (rows["state"] == State.RECOVERING)
+    return _events(rows[is_open], terminal_id[incidents.owner[is_open]], Phase.UPDATED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    row: Index
+    """Row of the track batch at which it was told."""
+    events: EventBatch
+
+
+@dataclass(frozen=True, slots=True)
+class _Affected:
+    """The incidents that the signals of one step are about: at most one signal for each."""
+
+    rows: NDArray[Any]
+    at: Index
+    owner: Index
+    enough: NDArray[Any]
+
+
+def _key(owner: Index, kind: NDArray[np.uint8], subject: Index) -> Index:
+    assert len(owner) == 0 or owner.max() < 2**OWNER_BITS, "more terminals in one batch than a key has room for"
+    assert len(subject) == 0 or (subject.min() >= 0 and subject.max() <= SUBJECT_MAX), "the id of a subject has more than 40 bits"
+    return (owner << (KIND_BITS + SUBJECT_BITS)) | (kind.astype(np.int64) << SUBJECT_BITS) | subject
+
+
+def _keyed(track: TrackBatch, signals: Signals, before: Incidents) -> tuple[Signals, Index, NDArray[Any]]:
+    """The signals that can matter, the keys of all incidents they are about or that stand, ascending, and those incidents."""
+    known = _key(before.owner, before.rows["kind"], before.rows["subject"])
+    owner = track.owner[signals.row]
+    bad = signals.value == Value.BAD
+    busy = np.zeros(int(track.owner[-1]) + 1 if len(track) else 0, np.bool_)
+    busy[before.owner[before.owner < len(busy)]] = True
+    busy[owner[bad]] = True
+    signals = signals.take(busy[owner] & (signals.value != Value.MOMENT))
+    key = _key(track.owner[signals.row], signals.kind, signals.subject)
+    new = np.setdiff1d(key[signals.value == Value.BAD], known)
+    signals = signals.take(np.isin(key, known) | np.isin(key, new)) if len(new) < len(key) else signals
+    keys = np.concatenate((known, new))
+    rows = np.zeros(len(keys), INCIDENT)
+    rows[: len(known)] = before.rows
+    rows["kind"][len(known) :] = (new >> SUBJECT_BITS) & (2**KIND_BITS - 1)
+    rows["subject"][len(known) :] = new & SUBJECT_MAX
+    order = np.argsort(keys, kind="stable")
+    return signals, keys[order], rows[order]
+
+
+def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int) -> list[_Told]:
+    """One signal for each incident it is about: a gap first, then the table, then the weighing."""
+    rows, at, row = affected.rows, affected.at, signal.row
+    enough = affected.enough[signal.kind]
+    time_us, gap = track.time_us[row], track.gap[row]
+    told: list[_Told] = []
+
+    def tell(which: Mask, phase: Phase, ended: Ended = Ended.OPEN) -> None:
+        if which.any():
+            picked = rows[at[which]]
+            end_us = np.where(enough["ends_at_last"][which], picked["last_us"], picked["over_us"]) if ended else ABSENT
+            told.append(_Told(row[which], _events(picked, track.terminal_id[row[which]], phase, end_us, ended)))
+
+    def close(which: Mask, ended: Ended) -> None:
+        tell(which, Phase.CLOSED, ended)
+        rows["state"][at[which]] = np.where(_merges(rows[at[which]]), State.COOLING, State.QUIET)
+
+    if gap.any():
+        close(_part(rows, at, enough, gap, track.previous_us[row]), Ended.GAP)
+
+    state = rows["state"][at]
+    then = NEXT[state, signal.value - Value.END]
+    idle = (state == State.QUIET) | (state == State.COOLING)
+    bad = (signal.value == Value.BAD) | ((signal.value == Value.HOLD) & ~idle)
+    rows["state"][at] = then
+    began = bad & idle
+    _begin(rows, at[began], track, signal.take(began), version)
+    _gather(rows, at[bad], time_us[bad], signal.take(bad), enough[bad])
+    good = (then == State.RECOVERING) & (signal.value < Value.NEUTRAL)
+    first = good & (state == State.OPEN)
+    rows["over_us"][at[first]] = time_us[first]
+    rows["recovery"][at[first]] = 0
+    rows["recovery"][at[good]] += signal.weight[good]
+
+    opens = (then == State.SUSPECT) & _is_enough(rows[at], signal.wait_s, enough)
+    rows["state"][at[opens]] = State.OPEN
+    rows["opened_us"][at[opens]] = time_us[opens]
+    rows["retrospective"][at[opens]] = track.heard_us[row[opens]] - time_us[opens] > LIVE_US
+    _name(rows, at[opens], track.terminal_id[row[opens]], affected.owner)
+    _escalate(rows, at, enough)
+    worse = rows["level"][at] > rows["told_level"][at]
+    due = time_us - rows["told_us"][at] >= enough["update_s"] * 1e6
+    again = (rows["state"][at] == State.OPEN) & bad & ~opens & (worse | due)
+    for which, phase in ((opens, Phase.OPENED), (again, Phase.UPDATED)):
+        rows["told_us"][at[which]] = time_us[which]
+        rows["told_level"][at[which]] = rows["level"][at[which]]
+        tell(which, phase)
+
+    over = (signal.value == Value.END) & good
+    close(over, Ended.RULE)
+    recovered = rows["recovery"][at] >= enough["close_fixes"]
+    close(good & ~over & recovered & (time_us - rows["over_us"][at] >= enough["close_s"] * 1e6), Ended.RETURNED)
+    return told
+
+
+def _part(rows: NDArray[Any], at: Index, enough: NDArray[Any], gap: Mask, previous_us: Index) -> Mask:
+    """Apply a gap: what is doubtful is void. Gives what it cuts off, with the time of its end filled in."""
+    state = rows["state"][at]
+    parted: Mask = gap & (enough["gap"] != Gap.BRIDGE)
+    rows["state"][at[parted & (state == State.SUSPECT)]] = State.QUIET
+    cut: Mask = parted & (enough["gap"] == Gap.CLOSE) & ((state == State.OPEN) | (state == State.RECOVERING))
+    rows["state"][at[parted & ~cut & (state == State.RECOVERING)]] = State.OPEN
+    lost = cut & (state == State.OPEN)
+    rows["over_us"][at[lost]] = np.maximum(previous_us[lost], rows["last_us"][at[lost]])
+    return cut
+
+
+def _begin(rows: NDArray[Any], at: Index, track: TrackBatch, signal: Signals, version: int) -> None:
+    """A first bad signal: what was known of an older incident of that key gives way."""
+    kind, subject = rows["kind"][at], rows["subject"][at]
+    fresh = np.zeros(len(at), INCIDENT)
+    fresh["kind"], fresh["subject"], fresh["state"], fresh["version"] = kind, subject, State.SUSPECT, version
+    fresh["start_us"] = np.where(signal.since_us != ABSENT, signal.since_us, track.time_us[signal.row])
+    fresh["vehicle_id"], fresh["digest"] = track.vehicle_id[signal.row], track.digest[signal.row]
+    fresh["lat"], fresh["lon"] = track.lat[signal.row], track.lon[signal.row]
+    fresh["peak"], fresh["same_as"], fresh["last_us"] = signal.measure, ABSENT, fresh["start_us"]
+    rows[at] = fresh
+
+
+def _gather(rows: NDArray[Any], at: Index, time_us: Index, signal: Signals, enough: NDArray[Any]) -> None:
+    """Add what a bad signal shows."""
+    peak = rows["peak"][at]
+    rows["peak"][at] = np.where(enough["least"], np.minimum(peak, signal.measure), np.maximum(peak, signal.measure))
+    rows["total"][at] += signal.amount
+    rows["evidence"][at] += 1
+    rows["proof"][at] += signal.weight
+    rows["level"][at] = np.maximum(rows["level"][at], signal.level)
+    rows["last_us"][at] = np.where(signal.until_us != ABSENT, signal.until_us, time_us)
+
+
+def _is_enough(rows: NDArray[Any], wait_s: NDArray[np.float64], enough: NDArray[Any]) -> Mask:
+    lasted_s = (rows["last_us"] - rows["start_us"]) / 1e6
+    patient = (rows["proof"] >= enough["fixes"]) & (lasted_s >= np.where(np.isnan(wait_s), enough["seconds"], wait_s))
+    plain: Mask = patient | (rows["proof"] >= enough["or_fixes"]) & (rows["total"] >= enough["or_total"])
+    return plain
+
+
+def _escalate(rows: NDArray[Any], at: Index, enough: NDArray[Any]) -> None:
+    long = (rows["last_us"][at] - rows["start_us"][at]) / 1e6 > enough["major_s"]
+    rows["level"][at[long]] = Level.MAJOR
+
+
+def _merges(rows: NDArray[Any]) -> Mask:
+    """Whether terminal and platform may both find it."""
+    told_by_bit = (rows["kind"] == Kind.TERMINAL_ALARM) & np.isin(rows["subject"], list(SAME))
+    merges: Mask = told_by_bit | np.isin(rows["kind"], list(SAME.values()))
+    return merges
+
+
+def _name(rows: NDArray[Any], at: Index, terminal_id: Index, owner: Index) -> None:
+    """Give incidents that open their ids, and find the ones that the other side opened before."""
+    rows["id"][at] = event_ids(terminal_id, rows["kind"][at], rows["subject"][at], rows["start_us"][at])
+    for this in at[_merges(rows[at])].tolist():
+        first, last = np.searchsorted(owner, [owner[this], owner[this] + 1])
+        others = rows[first:last]
+        terminals = others["kind"] == Kind.TERMINAL_ALARM
+        mine = rows[this]
+        if mine["kind"] == Kind.TERMINAL_ALARM:
+            match = ~terminals & (others["kind"] == SAME[int(mine["subject"])])
+        else:
+            match = terminals & (others["subject"] == {kind: bit for bit, kind in SAME.items()}[Kind(mine["kind"])])
+            match &= others["opened_us"] < mine["opened_us"]
+        closed = others["state"] == State.COOLING
+        near = (others["over_us"] >= mine["start_us"] - MERGE_US) & (mine["opened_us"] - others["over_us"] <= COOL_US)
+        match &= (others["id"] != 0) & (~closed | near)
+        if match.any():
+            rows["same_as"][this] = others["id"][match][np.argmin(others["opened_us"][match])]
+
+
+def _moments(track: TrackBatch, signals: Signals, version: int) -> _Told:
+    """Incidents that are over when they are found."""
+    rows = np.zeros(len(signals), INCIDENT)
+    row = signals.row
+    for name in ("kind", "subject", "level"):
+        rows[name] = getattr(signals, name)
+    for name in ("vehicle_id", "digest", "lat", "lon"):
+        rows[name] = getattr(track, name)[row]
+    rows["start_us"], rows["last_us"], rows["opened_us"] = signals.since_us, signals.until_us, track.time_us[row]
+    rows["peak"], rows["total"], rows["evidence"] = signals.measure, signals.amount, signals.weight
+    rows["same_as"], rows["version"] = ABSENT, version
+    rows["retrospective"] = track.heard_us[row] - track.time_us[row] > LIVE_US
+    rows["id"] = event_ids(track.terminal_id[row], rows["kind"], rows["subject"], rows["start_us"])
+    return _Told(row, _events(rows, track.terminal_id[row], Phase.CLOSED, signals.until_us, Ended.RETURNED))
+
+
+def _events(rows: NDArray[Any], terminal_id: Index, phase: Phase, end_us: Index | int = ABSENT, ended: Ended = Ended.OPEN) -> EventBatch:
+    count = len(rows)
+    same = {name: rows[name].copy() for name in EventBatch.columns() if name in (INCIDENT.names or ())}
+    return EventBatch(
+        **same,
+        phase=np.full(count, phase, np.uint8),
+        ended=np.full(count, ended, np.uint8),
+        terminal_id=terminal_id,
+        end_us=np.broadcast_to(np.asarray(end_us, np.int64), (count,)),
+    )
+
+
+def _surviving(track: TrackBatch, owner: Index, rows: NDArray[Any]) -> Incidents:
+    """What is worth remembering."""
+    latest = np.zeros(int(max(owner.max(initial=-1), track.owner.max(initial=-1))) + 1, np.int64)
+    latest[track.owner] = track.time_us  # ascending in time, so the last one stays
+    cold = (rows["state"] == State.COOLING) & (latest[owner] - rows["over_us"] > COOL_US)
+    return Incidents(owner, rows).take((rows["state"] != State.QUIET) & ~cold)
