@@ -74,5 +74,5 @@ class Batch:
 
 
 @cache
-def _columns(batch: type[Batch]) -> dict[str, Column]:
+def _columns(batch: Any) -> Mapping[str, Column]:  # noqa: ANN401 - mypy holds a class to be unhashable where its rows are
     return {each.name: each.metadata["column"] for each in fields(batch)}
