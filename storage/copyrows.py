@@ -37,7 +37,10 @@ _BYTES_PER_LENGTH: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """How one column of a batch becomes one field of a COPY row; the last field of a row is always the bytea `raw`."""
+    """How one column of a batch becomes one field of a COPY row; the last field of a row is always the bytea `raw`.
+
+    A text that differs from row to row may stand before it (`wire` and `words` are empty for both).
+    """
 
     name: str
     of: str
@@ -74,6 +77,11 @@ class Table:
     layouts: dict[Shape, Layout] = field(default_factory=dict)
 
     @property
+    def fixed(self) -> tuple[Field, ...]:
+        """The fields whose width follows from the shape."""
+        return tuple(each for each in self.fields if each.wire or each.words)
+
+    @property
     def columns(self) -> str:
         """The column list of a statement."""
         return ", ".join(each.name for each in self.fields)
@@ -82,7 +90,7 @@ class Table:
         """The layout of `shape`; there are at most as many as patterns of NULL and words."""
         known = self.layouts.get(shape)
         if known is None:
-            known = self.layouts[shape] = _layout(self.fields, shape)
+            known = self.layouts[shape] = _layout(self, shape)
         return known
 
 
@@ -121,6 +129,7 @@ QUARANTINE: Final = Table(
         Field("message_id", "message_id", ">i4", optional=True),
         Field("reason", "reason", "", words=tuple(each.word for each in Reject)),
         Field("source", "source", "", words=SOURCES),
+        Field("origin", "origin", ""),
         Field("raw", "raw", ""),
     ),
 )
@@ -129,7 +138,9 @@ QUARANTINE: Final = Table(
 
 def copy_bytes(batch: Batch, table: Table) -> list[bytes]:
     """All rows of `batch` as one COPY BINARY stream, in blocks; rows come grouped by shape."""
-    raw: Spans = getattr(batch, table.fields[-1].of)
+    ragged: list[Spans] = [getattr(batch, each.of) for each in table.fields if not each.wire and not each.words]
+    told = ragged[0].length
+    raw = ragged[0] if len(ragged) == 1 else _with_its_length(*ragged)
     raw_length = raw.length
     groups = [(table.layout(shape), rows) for shape, rows in _groups(batch, table, len(raw))]
     body = sum(layout.width * len(rows) for layout, rows in groups) + int(raw_length.sum())
@@ -143,7 +154,7 @@ def copy_bytes(batch: Batch, table: Table) -> list[bytes]:
         length = raw_length if whole else raw_length[rows]
         stop = np.cumsum(length + layout.width) + offset
         at = stop - length
-        _windows(out, layout.width)[at - layout.width] = _fixed_part(batch, layout, None if whole else rows, length)
+        _windows(out, layout.width)[at - layout.width] = _fixed_part(batch, layout, None if whole else rows, told if whole else told[rows])
         raw_at[rows] = at
         offset = int(stop[-1])
     _lay(out, raw_at, raw, raw_length)
@@ -155,7 +166,7 @@ def _groups(batch: Batch, table: Table, count: int) -> Iterator[tuple[Shape, Ind
     if count == 0:
         return
     shape = np.zeros(count, np.int64)
-    for each in table.fields[:-1]:
+    for each in table.fixed:
         values = getattr(batch, each.of)
         if each.words:
             assert int(values.max()) < len(each.words), f"{each.name} has a word we do not know"
@@ -173,12 +184,12 @@ def _groups(batch: Batch, table: Table, count: int) -> Iterator[tuple[Shape, Ind
         yield int(shape[rows[0]]), rows
 
 
-def _layout(fields: tuple[Field, ...], shape: Shape) -> Layout:
+def _layout(table: Table, shape: Shape) -> Layout:
     """Take `shape` apart again, last field first."""
     kinds: list[tuple[str, str]] = []
-    constants: dict[str, Any] = {"fields": len(fields)}
+    constants: dict[str, Any] = {"fields": len(table.fields)}
     present = []
-    for each in reversed(fields[:-1]):
+    for each in reversed(table.fixed):
         length = f"{each.name} length"
         if each.words:
             shape, position = divmod(shape, len(each.words))
@@ -217,6 +228,19 @@ def _fixed_part(batch: Batch, layout: Layout, rows: Index | None, length: Index)
 def _windows(buffer: Bytes, width: int) -> NDArray[np.void]:
     """Every stretch of `width` bytes of `buffer`, by where it starts; assigning to one writes into `buffer`."""
     return np.ndarray((max(len(buffer) - width + 1, 0),), f"V{width}", buffer, 0, (1,))
+
+
+def _with_its_length(text: Spans, raw: Spans) -> Spans:
+    """Each text, then the length of its row's `raw` and the bytes themselves, as they follow one another in a COPY row."""
+    length = text.length + raw.length + 4
+    stop = np.cumsum(length)
+    out = np.empty(int(length.sum()), np.uint8)
+    at = stop - raw.length
+    _lay(out, stop - length, text, text.length)
+    if len(at):
+        _windows(out, 4)[at - 4] = raw.length.astype(">i4").view("V4")
+    _lay(out, at, raw, raw.length)
+    return Spans(out, stop - length, stop)
 
 
 def _lay(out: Bytes, at: Index, raw: Spans, length: Index) -> None:

@@ -35,7 +35,7 @@ from storage.partitions import DAY_US, KNOWN_DAYS, day_sql, missing_days
 from tracks.batch import Batch
 from tracks.fix import ABSENT, FixBatch
 from tracks.reject import RejectBatch
-from tracks.spans import Index
+from tracks.spans import Index, Spans
 from tracks.verdict import Reject, Verdict
 
 COPY_FIXES: Final = sql.SQL(f"COPY fixes ({FIXES.columns}) FROM STDIN (FORMAT binary)")
@@ -224,5 +224,6 @@ def _unstorable(fixes: FixBatch) -> RejectBatch:
         message_id=np.full(len(fixes), ABSENT, np.int32),
         reason=np.full(len(fixes), Reject.UNSTORABLE, np.uint8),
         source=fixes.source,
+        origin=Spans.blank(len(fixes)),
         raw=fixes.raw,
     )
