@@ -2,14 +2,16 @@
 
 Row by row, because these are few; what they ask of the registry is asked once per batch.
 
-Admission in one place: `strict` believes a terminal after 0x0102 was right; `lenient` also creates unknown ones and takes their
-reports at once, and checks the code of vetted ones only.
+Admission in one place. JT/T 808 on sockets: `strict` believes a terminal after 0x0102 was right; `lenient` also creates unknown
+ones and takes their reports at once, and checks the code of vetted ones only. MQTT and NMEA carry no codes (`welcome`): `strict`
+believes a name that is in the registry, `lenient` creates the unknown; that the name is true is for the broker's access list, or
+for the network that reaches the NMEA port, to see to.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,20 +20,22 @@ import numpy as np
 import structlog
 
 from ingest.links import NOBODY, LinkTable, SessionTable
+from ingest.told import Sender
 from protocols.errors import ProtocolError
 from protocols.jt808 import messages
 from protocols.jt808.frames import FrameBatch
 from protocols.jt808.header import EDITIONS
 from storage.registry import Registration, Registry, Terminal
-from tracks.fix import ABSENT
+from tracks.fix import ABSENT, SOURCES
 from tracks.spans import Index
-from tracks.terminal import name_of
+from tracks.terminal import key_of, name_of
 from tracks.verdict import Verdict
 
 log: Final = structlog.get_logger("dubhe.session")
 
 CONTROL: Final = (0x0003, 0x0004, 0x0100, 0x0102)
 """Ids that the conversation answers: log out, ask server time, register, authenticate."""
+JT808: Final = SOURCES.index("jt808")
 LOCKED_NAMES_MAX: Final = 100_000
 """Wrong-code counters kept; past it the oldest are forgotten. About 20 MB."""
 
@@ -97,15 +101,19 @@ class Conversation:
 
         Raises StoreUnavailable when the registry cannot be asked; then nothing was answered and the batch is tried again.
         """
-        strangers = np.flatnonzero((session == NOBODY) & (link != NOBODY) & (frames.reject == 0)) if self.lenient else control[:0]
+        strangers = control[:0]
+        if self.lenient:
+            strangers = np.flatnonzero((session == NOBODY) & (link != NOBODY) & (frames.reject == 0))
+            strangers = strangers[self.links.source[link[strangers]] == JT808]  # on MQTT the topic's terminal was welcomed, or nobody
         if not len(control) and not len(strangers):
             return Spoken({}, {}, opened=False, leaving=[])
+        generation = self.links.generation.copy()
         asked = np.union1d(control, strangers)
         names = {int(row): name_of(int(frames.phone_high[row]), int(frames.phone_low[row])) for row in asked}
         known = await self.registry.find(sorted(set(names.values())))
         if self.lenient and (unknown := sorted({names[int(row)] for row in strangers} - known.keys())):
             known |= await self.registry.admit(unknown)
-        turn = _Turn(frames, link, names, dict(known), now_us)
+        turn = _Turn(frames, link, generation, names, dict(known), now_us)
         for row in control.tolist():
             await self._answer(turn, row)
         for row in strangers.tolist():
@@ -180,28 +188,80 @@ class Conversation:
 
     async def _open(self, turn: _Turn) -> None:
         """Log in everybody who may, with one question to the registry; the newest login of a terminal wins, here and elsewhere."""
-        opening: list[tuple[int, Terminal, int]] = []
+        opening: list[tuple[int, Terminal]] = []
         for (slot, name), row in list(turn.login.items()):
             terminal = turn.known.get(name)
             room = self.terminals_per_link_max - int(self.links.session_count[slot]) if slot != NOBODY else 0
             here = terminal is not None and self._is_here(terminal.id, slot)
-            if terminal is None or (not here and room <= sum(each[0] == slot for each in opening)):
+            if terminal is None or (not here and room <= on_link[slot]):
                 turn.verdict[row] = Verdict.FAILED
                 del turn.login[slot, name]
                 if terminal is not None:
                     log.warning("login refused", terminal=name, reason="terminals_per_link_max")
             elif not here:
-                opening.append((slot, terminal, row))
+                opening.append((slot, terminal))
+        await self._log_in(opening, turn.generation)
+
+    async def welcome(self, senders: Sequence[Sender]) -> list[tuple[int, int]]:
+        """(terminal, vehicle) of each sender, ABSENT for who is not admitted; opens the sessions that are missing.
+
+        A sender whose link has closed meanwhile is known all the same: what it said is to be kept.
+        Raises StoreUnavailable; then nobody was refused, and the batch is tried again.
+        """
+        callers = list({(sender.ticket, sender.name): None for sender in senders if sender.name})
+        if not callers:
+            return [(ABSENT, ABSENT)] * len(senders)
+        generation = self.links.generation.copy()
+        slots = self.links.slots(np.array([ticket for ticket, _ in callers], np.int64))
+        high, low = (np.array(column, np.uint64) for column in zip(*(key_of(name) for _, name in callers), strict=True))
+        session = self.sessions.find(slots, high, low)
+        ids = {
+            caller: (int(self.sessions.terminal_id[at]), int(self.sessions.vehicle_id[at]))
+            for caller, at in zip(callers, session.tolist(), strict=True)
+            if at != NOBODY
+        }
+        if strangers := {caller: slot for caller, slot in zip(callers, slots.tolist(), strict=True) if caller not in ids}:
+            ids |= await self._admit(strangers, generation)
+        nobody = ABSENT, ABSENT
+        return [ids.get((sender.ticket, sender.name), nobody) for sender in senders]
+
+    async def _admit(self, strangers: Mapping[tuple[int, str], int], generation: Index) -> dict[tuple[int, str], tuple[int, int]]:
+        """Callers without a session, each with its link's slot: log in those that may, refuse the others."""
+        names = sorted({name for _, name in strangers})
+        known = await self.registry.find(names)
+        if self.lenient and (unknown := [name for name in names if name not in known]):
+            known |= await self.registry.admit(unknown)
+        opening: list[tuple[int, Terminal]] = []
+        refused = []
+        ids = {}
+        for (ticket, name), slot in strangers.items():
+            terminal = known.get(name)
+            room = self.terminals_per_link_max - int(self.links.session_count[slot]) - sum(each[0] == slot for each in opening)
+            if terminal is None or (slot != NOBODY and room <= 0):
+                refused.append((slot, name))
+                continue
+            ids[ticket, name] = terminal.id, ABSENT if terminal.vehicle_id is None else terminal.vehicle_id
+            if slot != NOBODY:
+                opening.append((slot, terminal))
+        await self._log_in(opening, generation)
+        for slot, name in refused:
+            link = self.links.links[slot] if slot != NOBODY and self.links.generation[slot] == generation[slot] else None
+            log.info("terminal not admitted", terminal=name, peer=link.peer if link else None, known=name in known)
+            if link is not None:
+                link.refuse(name)
+        return ids
+
+    async def _log_in(self, opening: Sequence[tuple[int, Terminal]], generation: Index) -> None:
+        """Open sessions on (slot, terminal). A slot whose generation is no longer `generation`'s has passed to another link."""
         if not opening:
             return
-        peers = [link.peer if (link := self.links.links[slot]) else "" for slot, _, _ in opening]
-        logins = await self.registry.login([terminal.id for _, terminal, _ in opening], self.worker, peers)
-        for slot, terminal, row in opening:
-            if self.links.links[slot] is None:
+        peers = [link.peer if (link := self.links.links[slot]) else "" for slot, _ in opening]
+        logins = await self.registry.login([terminal.id for _, terminal in opening], self.worker, peers)
+        for slot, terminal in opening:
+            if self.links.links[slot] is None or self.links.generation[slot] != generation[slot]:
                 continue
-            key = int(turn.frames.phone_high[row]), int(turn.frames.phone_low[row])
             vehicle = ABSENT if terminal.vehicle_id is None else terminal.vehicle_id
-            if (left := self.sessions.open(slot, key, terminal.id, vehicle, logins[terminal.id])) is not None:
+            if (left := self.sessions.open(slot, key_of(terminal.name), terminal.id, vehicle, logins[terminal.id])) is not None:
                 left.close("newer login")
 
     def _is_here(self, terminal_id: int, slot: int) -> bool:
@@ -222,6 +282,8 @@ class _Turn:
 
     frames: FrameBatch
     link: Index
+    generation: Index
+    """Of every slot when the turn began."""
     names: dict[int, str]
     known: dict[str, Terminal]
     now_us: int
