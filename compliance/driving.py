@@ -14,7 +14,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value, together
+from tracks.event import NO_SIGNALS, Ended, EventBatch, Kind, Level, Phase, Signals, Value, event_ids, together
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
 from tracks.track import Memory, Standing, TrackBatch, steps, telling
@@ -26,13 +26,13 @@ DRIVING_KMH: Final = 5.0
 SAME_PLACE_M: Final = 500.0
 """A vehicle that was silent and is no further than that was at rest. Unmeasured."""
 TIERS: Final = (1.1, 1.2)
-"""Overspeed by less than a tenth is NOTICE, by less than a fifth WARNING, else MAJOR (regulator.md, tiers of another open rule)."""
+"""Overspeed by less than a tenth is NOTICE, by less than a fifth WARNING, else MAJOR. Our own."""
 BITS: Final = 32
 
 GRAVE: Final = {0: Level.MAJOR, 3: Level.MAJOR, 29: Level.MAJOR, 30: Level.MAJOR, 26: Level.MAJOR} | dict.fromkeys(
     (1, 2, 8, 15, 18, 20, 21, 23, 27, 28), Level.WARNING
 )
-"""How grave the terminal's alarm bits are (JT/T 808-2019 table 24); NOTICE where nothing is said."""
+"""How grave the terminal's alarm bits are (JT/T 808); NOTICE where nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """How long one may drive, in seconds (《道路运输车辆动态监督管理办法》, regulator.md §3)."""
+    """How long one may drive, in seconds (《道路运输车辆动态监督管理办法》 and provincial rules after it)."""
 
     day_s: float = 4 * 3600.0
     night_s: float = 2 * 3600.0
@@ -181,7 +181,7 @@ class Driving:
 
     def _offline(self, track: TrackBatch, row: Index, book: _Book) -> Signals:
         """Silence that is over; of silence that lasts, `silent` tells."""
-        limit_us = np.minimum(self.limits.offline_max_s[row] * 1e6, 1e17).astype(np.int64)
+        limit_us = _limit_us(self.limits, row)
         silent = np.flatnonzero((book.before_us != 0) & (track.time_us - book.before_us >= limit_us))
         silent = silent[self.limits.on_duty(row[silent], book.before_us[silent] + limit_us[silent])]
         since_us, until_us = book.before_us[silent], track.time_us[silent]
@@ -282,3 +282,46 @@ def _alarms(track: TrackBatch, standing: Standing) -> Signals:
 
 
 _GRAVE: Final = np.array([GRAVE.get(bit, Level.NOTICE) for bit in range(BITS)], np.uint8)
+
+
+def silent(limits: Limits, terminal_id: Index, last_us: Index, *, now_us: int, before_us: int) -> EventBatch:
+    """Silence that lasts: terminals on duty whose time ran out after `before_us` and until `now_us`; `last_us` is their last fix.
+
+    Each is told once, by the sweep that finds it, under the id that `Driving` closes it with; `before_us` is the sweep before.
+    A silence that is filled later by what the terminal had stored never was one: the rewound terminal withdraws it.
+    """
+    row = limits.row(terminal_id)
+    limit_us = _limit_us(limits, row)
+    due_us = last_us + limit_us
+    some = np.flatnonzero((last_us != 0) & (due_us > before_us) & (due_us <= now_us))
+    some = some[limits.on_duty(row[some], due_us[some])]
+    count, start_us, terminal_id = len(some), last_us[some], terminal_id[some]
+    nothing, unknown = np.zeros(count, np.int64), np.full(count, ABSENT, np.int64)
+    return EventBatch(
+        id=event_ids(terminal_id, Kind.OFFLINE, nothing, start_us),
+        kind=np.full(count, Kind.OFFLINE, np.uint8),
+        phase=np.full(count, Phase.OPENED, np.uint8),
+        ended=np.full(count, Ended.OPEN, np.uint8),
+        level=np.full(count, Level.WARNING, np.uint8),
+        terminal_id=terminal_id,
+        vehicle_id=unknown,
+        subject=nothing,
+        start_us=start_us,
+        end_us=unknown,
+        opened_us=due_us[some],
+        last_us=start_us,
+        lat=np.full(count, np.nan),
+        lon=np.full(count, np.nan),
+        peak=limit_us[some] / 1e6,
+        total=np.zeros(count),
+        evidence=np.zeros(count, np.int32),
+        digest=nothing,
+        retrospective=np.zeros(count, np.bool_),
+        same_as=unknown,
+        version=nothing,
+    )
+
+
+def _limit_us(limits: Limits, row: Index) -> Index:
+    """How long each may be silent; without a limit, longer than any time there is."""
+    return np.minimum(limits.offline_max_s[row] * 1e6, 1e17).astype(np.int64)

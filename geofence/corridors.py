@@ -30,7 +30,7 @@ FAN: Final = 8
 HALF_WIDTH_M: Final = 50.0
 MARGIN_M: Final = 10.0
 NEAR: Final = 0.8
-"""Within this part of the half width a fix is back on the corridor (deviation.md, h_in)."""
+"""Within this part of the half width a fix is back on the corridor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Corridor:
     limit_kmh: float | Sequence[float] = np.inf
     """Speed limit of the road; one for all segments or one for each."""
     terminus_m: float = 200.0
-    """Within this distance of either end a vehicle may be anywhere (deviation.md, terminals)."""
+    """Within this distance of either end a vehicle may be anywhere."""
     directed: bool = True
     detours: Sequence[Detour] = ()
 

@@ -95,8 +95,8 @@ EVIDENCE: Final[Mapping[Kind, Evidence]] = {
     Kind.OFFLINE: Evidence(1, 0),
     Kind.TERMINAL_ALARM: Evidence(1, 0, close_fixes=1, update_s=600),
 }
-"""Deviation and zone as deviation.md proposes; overspeed as the scheme of 2016 (more than 30 s; within a minute counts once);
-told again at most every ten minutes. The rest is our own, unmeasured."""
+"""Overspeed as the assessment of 2016 counts it (交运发〔2016〕160号: longer than 30 s; several within a minute are one).
+For the others no rule says how long is long: three fixes and a minute are our own, so that one noisy position raises nothing."""
 
 
 def thresholds(evidence: Mapping[Kind, Evidence] = EVIDENCE) -> NDArray[Any]:

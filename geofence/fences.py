@@ -86,10 +86,11 @@ class Fence:
     windows: Sequence[Window] = ()
     """When in the week it is in force; always, when there are none."""
     day_kmh: float = np.inf
-    night_kmh: float = np.inf
+    night_kmh: float = np.nan
+    """As by day, when it is not given."""
     dwell_s: float = np.inf
     margin_m: float = 30.0
-    """How far outside a position must lie to count as outside; nearer it counts for nothing (deviation.md)."""
+    """How far outside a position must lie to count as outside; nearer it counts for nothing: twice the 15 m of a receiver (JT/T 794)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class FenceIndex:
         shapes = np.array([_shape(fence) for fence in fences], object)
         shapely.prepare(shapes)
         stay = np.array([fence.stay for fence in fences], np.int8)
-        ids = _column(fences, "id", np.int64)
+        ids, day_kmh, night_kmh = _column(fences, "id", np.int64), _column(fences, "day_kmh"), _column(fences, "night_kmh")
         if len(np.unique(ids)) < len(ids):
             msg = "two fences have the same id"
             raise ValueError(msg)
@@ -145,11 +146,11 @@ class FenceIndex:
             centre=np.array(
                 [(s.lon, s.lat, s.radius_m) if isinstance(s := fence.shape, Circle) else (np.nan,) * 3 for fence in fences]
             ).reshape(-1, 3),
-            day_kmh=_column(fences, "day_kmh", np.float64),
-            night_kmh=_column(fences, "night_kmh", np.float64),
-            limited=np.isfinite(_column(fences, "day_kmh", np.float64)) | np.isfinite(_column(fences, "night_kmh", np.float64)),
-            dwell_s=_column(fences, "dwell_s", np.float64),
-            margin_m=_column(fences, "margin_m", np.float64),
+            day_kmh=day_kmh,
+            night_kmh=np.where(np.isnan(night_kmh), day_kmh, night_kmh),
+            limited=np.isfinite(day_kmh) | np.isfinite(night_kmh),
+            dwell_s=_column(fences, "dwell_s"),
+            margin_m=_column(fences, "margin_m"),
             audience=audience,
             audiences=audiences,
             valid_us=_column(fences, "valid_us", np.int64).reshape(-1, 2),
@@ -212,7 +213,7 @@ class FenceIndex:
         return np.where(self.id[row] == ids, row, -1)
 
 
-def _column(fences: Sequence[Fence], name: str, dtype: Any) -> NDArray[Any]:  # noqa: ANN401 - what numpy takes for a dtype
+def _column(fences: Sequence[Fence], name: str, dtype: Any = np.float64) -> NDArray[Any]:  # noqa: ANN401 - what numpy takes for a dtype
     return np.array([getattr(fence, name) for fence in fences], dtype)
 
 

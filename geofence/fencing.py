@@ -22,7 +22,7 @@ DEEP_M: Final = 30.0
 """So far inside, or beyond the margin outside, one fix is proof: 15 m noise (JT/T 794, 2 σ) does not reach there."""
 
 MAJOR_M: Final = 500.0
-"""Further than that out of a zone is MAJOR (deviation.md, severity)."""
+"""Further than that out of a zone is MAJOR (our own)."""
 
 
 @dataclass(frozen=True, slots=True)

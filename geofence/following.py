@@ -29,15 +29,15 @@ from tracks.track import Memory, Standing, TrackBatch, expand, steps, telling
 LOST_S: Final = 1800.0
 """After so long a silence nobody can say that the trip goes on. Unmeasured."""
 SLACK_M: Final = 200.0
-"""Of the reachable stretch, beyond what the highest speed allows (deviation.md, ambiguity)."""
+"""Of the reachable stretch, beyond what the highest speed allows. Unmeasured, like the next four."""
 MOVING_KMH: Final = 10.0
-"""Below it the course says nothing. Unmeasured."""
+"""Below it the course says nothing."""
 PARALLEL_DEG: Final = 60.0
-"""A course within this of the segment's, or of its reverse, runs along it (deviation.md, direction)."""
+"""A course within this of the segment's, or of its reverse, runs along it."""
 SKIPPED_M: Final = 500.0
-"""A vehicle that is so much further along than it drove left out a section (deviation.md, skipped section)."""
+"""A vehicle that is so much further along than it drove left out a section."""
 MAJOR_M: Final = 500.0
-"""Further away than that is MAJOR (deviation.md, severity)."""
+"""Further away than that is MAJOR."""
 BACKWARD_M, JUMP_PART, JUMP_FREE_M, JUMP_M_MAX = 40.0, 0.2, 100.0, 60.0
 """Which of several passages: the nearest, where running against it counts as 40 m, and every metre by which the chainage disagrees with
 the way driven, after the first hundred, as a fifth of one, up to 60. Unmeasured; the tests of loop and hairpin need both."""

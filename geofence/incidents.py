@@ -20,16 +20,16 @@ from tracks.spans import Index, Mask
 from tracks.track import Standing, TrackBatch, ranks
 
 LIVE_US: Final = 120_000_000
-"""An incident made certain by fixes that were received later than this is no live alarm (deviation.md)."""
+"""An incident made certain by fixes that were received later than this is no live alarm."""
 
 MERGE_US: Final = 120_000_000
-"""Terminal and platform mean the same incident when theirs are no further apart than this (deviation.md)."""
+"""Terminal and platform mean the same incident when theirs are no further apart than this."""
 
 COOL_US: Final = 900_000_000
 """How long a closed incident is remembered for that: longer than the merged kinds take to become certain."""
 
 SAME: Final = {1: Kind.OVERSPEED, 2: Kind.FATIGUE, 18: Kind.DAY_DRIVING, 19: Kind.PARKED, 23: Kind.DEVIATION}
-"""Alarm bits of the terminal (JT/T 808-2019 table 24) that mean what the platform finds too: the two become one incident."""
+"""Alarm bits of the terminal (JT/T 808) that mean what the platform finds too: the two become one incident."""
 
 INCIDENT: Final = np.dtype(
     [("kind", "u1"), ("state", "u1"), ("level", "u1"), ("told_level", "u1"), ("recovery", "u2"), ("retrospective", "?"),

@@ -46,7 +46,7 @@ CLOCK: Final = Quality.FUTURE | Quality.PAST | Quality.UNDATED
 FAULTS: Final = ~(Quality.DRIFT) & 0xFFFF
 
 CHINA: Final = (73.55, 3.85, 135.083, 53.55)
-"""West, south, east, north of the ministry's rule for qualified records (regulator.md)."""
+"""West, south, east, north of a qualified record: 73°33'–135°05' E, 3°51'–53°33' N (交运发〔2016〕160号)."""
 SPEED_KMH_MAX: Final = 160.0
 AHEAD_US_MAX: Final = 120_000_000
 YEAR_2010_US: Final = 1_262_304_000_000_000
@@ -54,7 +54,7 @@ SATELLITES_MIN: Final = 4
 BRAKE_MS2_MAX: Final = 8.0
 DRIFT_M_MAX: Final = 50.0
 GAP_S: Final = 180.0
-"""Longer silence is not bridged. All these: deviation.md, quality gate and data gaps."""
+"""Longer silence is not bridged. The speed is that of a qualified record (as above); the other bounds are our own."""
 NOISE_M: Final = 60.0
 """Two fixes of a 15 m receiver may be that far apart by noise alone (4 times 15 m): no speed is implied by it."""
 BELIEVED: Final = 3
@@ -63,7 +63,7 @@ STANDING_OFF_KMH: Final = 10.0
 """Below it a vehicle whose ignition is off stands, whatever the receiver says. Unmeasured."""
 
 ACC_ON, ENCRYPTED_BIT = 1 << 0, 1 << 5
-"""Status bits (JT/T 808-2019 table 25)."""
+"""Status bits (JT/T 808)."""
 
 GATE: Final = np.dtype(
     [("us", "i8"), ("lat", "f8"), ("lon", "f8"), ("kmh", "f8"), ("heard_us", "i8"), ("stands", "?"),

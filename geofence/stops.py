@@ -25,13 +25,13 @@ from tracks.spans import Index, Mask
 from tracks.track import Memory, Standing, TrackBatch, expand
 
 RADIUS_M: Final = 60.0
-"""15 m of noise, the survey's error and the road's width (rural_bus.md, pass-by); 100 m in valleys."""
+"""15 m of noise, the survey's error and the road's width; 100 m in valleys."""
 LEFT_RADII: Final = 3.0
 """A visit is over at this many radii: shunting in a bus station is one visit."""
 SLOW_KMH: Final = 5.0
 STILL_M: Final = 30.0
 STOPPED_S: Final = 10.0
-"""A visit with so much time standing has stopped (rural_bus.md, stopped)."""
+"""A visit with so much time standing has stopped."""
 
 
 @dataclass(frozen=True, slots=True)
