@@ -11,6 +11,7 @@ for the network that reaches the NMEA port, to see to.
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -189,6 +190,7 @@ class Conversation:
     async def _open(self, turn: _Turn) -> None:
         """Log in everybody who may, with one question to the registry; the newest login of a terminal wins, here and elsewhere."""
         opening: list[tuple[int, Terminal]] = []
+        on_link: Counter[int] = Counter()
         for (slot, name), row in list(turn.login.items()):
             terminal = turn.known.get(name)
             room = self.terminals_per_link_max - int(self.links.session_count[slot]) if slot != NOBODY else 0
@@ -199,6 +201,7 @@ class Conversation:
                 if terminal is not None:
                     log.warning("login refused", terminal=name, reason="terminals_per_link_max")
             elif not here:
+                on_link[slot] += 1
                 opening.append((slot, terminal))
         await self._log_in(opening, turn.generation)
 
@@ -232,16 +235,18 @@ class Conversation:
         if self.lenient and (unknown := [name for name in names if name not in known]):
             known |= await self.registry.admit(unknown)
         opening: list[tuple[int, Terminal]] = []
+        on_link: Counter[int] = Counter()
         refused = []
         ids = {}
         for (ticket, name), slot in strangers.items():
             terminal = known.get(name)
-            room = self.terminals_per_link_max - int(self.links.session_count[slot]) - sum(each[0] == slot for each in opening)
-            if terminal is None or (slot != NOBODY and room <= 0):
+            room = self.terminals_per_link_max - int(self.links.session_count[slot])
+            if terminal is None or (slot != NOBODY and room <= on_link[slot]):
                 refused.append((slot, name))
                 continue
             ids[ticket, name] = terminal.id, ABSENT if terminal.vehicle_id is None else terminal.vehicle_id
             if slot != NOBODY:
+                on_link[slot] += 1
                 opening.append((slot, terminal))
         await self._log_in(opening, generation)
         for slot, name in refused:

@@ -3,6 +3,9 @@
 Everything that arrives while a batch is being committed becomes the next batch, so batches grow with the load by themselves.
 A small batch waits up to `age_ms_max` for company: fewer, fuller transactions cost less than a few milliseconds matter.
 Beyond `backlog_bytes_max` every link that still sends is paused, and read again once half of the backlog is settled.
+
+Batches are numbered, and it is known beforehand in which one something will be settled: a door that has to acknowledge what it
+took in (MQTT) notes that number, and acknowledges once that batch is committed.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from ingest.links import Link
+from ingest.told import Told
 from tracks.spans import Index
 
 FEW: Final = 256
@@ -22,25 +26,29 @@ FEW: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The packets of one batch, each ending in a flag: one buffer, with where each stops, who sent it and when."""
+    """One batch: packets of JT/T 808, each ending in a flag, with who sent it and when; and what other doors have read."""
 
     packets: list[bytes]
     ticket: Index
     received_us: Index
+    told: Told | None = None
+    told_bytes: int = 0
+    number: int = 0
 
     def __len__(self) -> int:
-        return len(self.packets)
+        return len(self.packets) + (len(self.told) if self.told else 0)
 
     def sizes(self) -> Index:
         """Bytes of each packet."""
         return np.fromiter(map(len, self.packets), np.int64, len(self.packets))
 
     def halves(self) -> tuple[Gathered, Gathered]:
-        """The same packets as two batches."""
-        middle = len(self) // 2
+        """The same as two batches."""
+        middle = len(self.packets) // 2 if not self.told else len(self.packets)
+        first, second = (None, self.told) if self.packets or not self.told else self.told.halves()
         return (
-            Gathered(self.packets[:middle], self.ticket[:middle], self.received_us[:middle]),
-            Gathered(self.packets[middle:], self.ticket[middle:], self.received_us[middle:]),
+            Gathered(self.packets[:middle], self.ticket[:middle], self.received_us[:middle], first),
+            Gathered(self.packets[middle:], self.ticket[middle:], self.received_us[middle:], second),
         )
 
 
@@ -54,6 +62,10 @@ class Gather:
         self.packets: list[bytes] = []
         self.tickets: list[int] = []
         self.received_us: list[int] = []
+        self.told = Told()
+        self.taken = 0
+        """Batches handed over so far, which is the number of the next one."""
+        self._told_bytes = 0
         self.backlog_bytes = 0
         """Bytes taken in and not yet settled, those of the batch in the pipeline included."""
         self.paused: set[Link] = set()
@@ -75,21 +87,44 @@ class Gather:
             self.paused.add(link)
             link.pause()
 
+    def tell(self, size: int, link: Link) -> None:
+        """Note that a door has put `size` bytes' worth into `told`; pauses `link` as `add` does."""
+        self._told_bytes += size
+        self.backlog_bytes += size
+        self._some.set()
+        if self.holds or self.backlog_bytes > self.backlog_bytes_max:
+            self.paused.add(link)
+            link.pause()
+
+    def batch_of_told(self) -> int:
+        """The batch that what was told last will be in."""
+        return self.taken
+
+    def batch_of_last_packet(self) -> int:
+        """The batch that the packet added last will be in."""
+        return self.taken + (len(self.packets) - 1) // self.rows_max
+
     async def take(self) -> Gathered:
         """Wait for packets, and a little for company, then hand over a batch of at most `rows_max` packets."""
         await self._some.wait()
-        if self.age_s_max and len(self.packets) < FEW:
+        if self.age_s_max and len(self) < FEW:
             await asyncio.sleep(self.age_s_max)
         count = min(len(self.packets), self.rows_max)
-        batch = Gathered(self.packets[:count], np.array(self.tickets[:count]), np.array(self.received_us[:count]))
+        ticket, received_us = np.array(self.tickets[:count], np.int64), np.array(self.received_us[:count], np.int64)
+        told, size, number = None, 0, self.taken
+        if self.told:
+            told, self.told = self.told, Told()
+            size, self._told_bytes = self._told_bytes, 0
+        batch = Gathered(self.packets[:count], ticket, received_us, told, size, number)
         del self.packets[:count], self.tickets[:count], self.received_us[:count]
+        self.taken += 1
         if not self.packets:
             self._some.clear()
         return batch
 
     def settled(self, batch: Gathered) -> None:
         """A batch has left the pipeline; reads go on when there is room again."""
-        self.backlog_bytes -= int(batch.sizes().sum())
+        self.backlog_bytes -= int(batch.sizes().sum()) + batch.told_bytes
         if not self.backlog_bytes:
             self.empty.set()
         if self.paused and self.backlog_bytes <= self.backlog_bytes_max // 2:
@@ -112,4 +147,4 @@ class Gather:
             link.resume()
 
     def __len__(self) -> int:
-        return len(self.packets)
+        return len(self.packets) + len(self.told)

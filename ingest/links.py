@@ -29,6 +29,9 @@ class Link(Protocol):
     def write(self, data: bytes) -> None:
         """Send `data`; does nothing once the connection has closed."""
 
+    def refuse(self, terminal: str) -> None:
+        """Say, where the door has words of its own for it, that `terminal` is not admitted."""
+
     def close(self, reason: str) -> None:
         """End it; what was written before is still sent. The table's entry goes with it."""
 
@@ -53,13 +56,15 @@ class LinkTable:
         self.session = np.zeros(0, np.int64)
         """Slot of the link's first session, or NOBODY."""
         self.session_count = np.zeros(0, np.int64)
+        self.source = np.zeros(0, np.uint8)
+        """The door, as a position in SOURCES."""
         self.by_address: Counter[str] = Counter()
         self._free: list[int] = []
 
     def __len__(self) -> int:
         return len(self.links) - len(self._free)
 
-    def open(self, link: Link, now_us: int) -> int:
+    def open(self, link: Link, now_us: int, source: int = 0) -> int:
         """Give `link` a slot and return its ticket; the caller has checked that there is room."""
         if self._free:
             slot = self._free.pop()
@@ -73,6 +78,7 @@ class LinkTable:
         self.heard_bytes[slot] = 0
         self.session[slot] = NOBODY
         self.session_count[slot] = 0
+        self.source[slot] = source
         self.by_address[link.host] += 1
         return int(self.generation[slot]) << SLOT_BITS | slot
 
@@ -127,6 +133,7 @@ class LinkTable:
         self.heard_bytes = _longer(self.heard_bytes, size)
         self.session = _longer(self.session, size)
         self.session_count = _longer(self.session_count, size)
+        self.source = _longer(self.source, size)
 
 
 class SessionTable:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from ingest import receipts
 from ingest.conversation import CONTROL, Conversation, Spoken
 from ingest.gather import Gather, Gathered
-from ingest.links import NOBODY, LinkTable, SessionTable
+from ingest.links import NOBODY, SLOT_MASK, LinkTable, SessionTable
+from ingest.told import Told, resolved
 from protocols.jt808.fixes import CARRIERS, fixes
 from protocols.jt808.frames import FrameBatch, split
 from storage.errors import StoreUnavailable
@@ -65,10 +66,12 @@ class BatchReport:
     duplicates: int
     rejects: NDArray[np.int64]
     """Count by `Reject`."""
+    fixes: NDArray[np.int64]
+    """Count by door, in the order of `SOURCES`."""
     receipt_age_s: NDArray[np.float64]
     """Seconds from the packet's arrival to its answer, per answered frame."""
     seconds: dict[str, float]
-    """Time by stage: split, converse, decode, commit, answer."""
+    """Time by stage: welcome, split, converse, decode, commit, answer."""
 
 
 @dataclass(slots=True)
@@ -81,6 +84,8 @@ class Pipeline:
     conversation: Conversation
     writer: TrackWriter
     report: Callable[[BatchReport], None]
+    committed: list[Callable[[int], None]] = field(default_factory=list)
+    """Told the number of each batch that is kept, in order: doors that acknowledge do so then."""
 
     async def run(self) -> None:
         """Settle until cancelled; `Worker.drain` cancels once the backlog is empty."""
@@ -89,6 +94,8 @@ class Pipeline:
             self.links.hear(gathered.ticket, gathered.sizes(), gathered.received_us)
             try:
                 await self.settle_whatever_it_holds(gathered)
+                for acknowledge in self.committed:
+                    acknowledge(gathered.number)
             finally:
                 self.gather.settled(gathered)
 
@@ -110,7 +117,7 @@ class Pipeline:
                     for half in gathered.halves():
                         await self.settle_whatever_it_holds(half)
                     return
-                log.exception("a packet broke the pipeline; it is in quarantine", packet=gathered.packets[0].hex())
+                log.exception("a packet broke the pipeline; it is in quarantine", packet=b"".join(gathered.packets).hex())
                 await self.writer.commit(FixBatch.empty(), _cornered(gathered))
             if DATABASE_AWAY in self.gather.holds:
                 self.gather.release(DATABASE_AWAY)
@@ -118,8 +125,11 @@ class Pipeline:
             return
 
     async def settle(self, gathered: Gathered) -> BatchReport:
-        """One batch: split, converse, decode, commit, answer."""
+        """One batch: welcome who speaks at other doors, then split, converse, decode, commit, answer."""
         watch = _Stopwatch()
+        told_fixes, told_rejects = await self._welcome(gathered.told)
+        watch.lap("welcome")
+
         frames = split(as_bytes(b"".join(gathered.packets)), np.cumsum(gathered.sizes()))
         link = self.links.slots(gathered.ticket)[frames.chunk]
         received_us = gathered.received_us[frames.chunk]
@@ -128,7 +138,7 @@ class Pipeline:
         watch.lap("split")
 
         control = np.flatnonzero(good & IS_CONTROL[frames.message_id])
-        spoken = await self.conversation.hold(frames, link, session, control, int(gathered.received_us[-1]))
+        spoken = await self.conversation.hold(frames, link, session, control, int(received_us[-1]) if len(frames) else 0)
         if spoken.opened:
             session = self.sessions.find(link, frames.phone_high, frames.phone_low)
         watch.lap("converse")
@@ -136,13 +146,18 @@ class Pipeline:
         verdict, reason = _judge(frames, session, spoken)
         located = np.flatnonzero(IS_CARRIER[frames.message_id] & (verdict == Verdict.COMMITTED))
         found, broken = fixes(frames, located, received_us)
-        found = replace(found, terminal_id=self._terminal(session[found.frame]), vehicle_id=self._vehicle(session[found.frame]))
+        source = self.links.source[gathered.ticket & SLOT_MASK][frames.chunk]
+        who = session[found.frame]
+        found = replace(found, terminal_id=self._terminal(who), vehicle_id=self._vehicle(who), source=source[found.frame])
         refused = _refused(frames, reason, received_us)
         rejects = RejectBatch.concat([refused, broken]) if len(broken) else refused
-        rejects = replace(rejects, terminal_id=self._terminal(session[rejects.frame]))
+        if len(rejects):
+            who = self._terminal(session[rejects.frame])
+            rejects = replace(rejects, terminal_id=who, source=source[rejects.frame], origin=self._origins(link[rejects.frame]))
         watch.lap("decode")
 
-        committed = await self.writer.commit(found, rejects)
+        every_fix, every_reject = FixBatch.concat([found, *told_fixes]), RejectBatch.concat([rejects, *told_rejects])
+        committed = await self.writer.commit(every_fix, every_reject)
         watch.lap("commit")
 
         _weigh(verdict, frames, found, broken, committed)
@@ -158,10 +173,24 @@ class Pipeline:
             answered=len(rows),
             stored=committed.stored,
             duplicates=committed.duplicates,
-            rejects=np.bincount(rejects.reason, minlength=len(Reject)),
+            rejects=np.bincount(every_reject.reason, minlength=len(Reject)),
+            fixes=np.bincount(every_fix.source, minlength=len(SOURCES)),
             receipt_age_s=time.time() - received_us[rows] / 1e6,
             seconds=watch.laps,
         )
+
+    async def _welcome(self, told: Told | None) -> tuple[list[FixBatch], list[RejectBatch]]:
+        """What other doors have read, under the ids of those who said it; no batches where nothing was."""
+        if not told:
+            return [], []
+        found, refused = told.batches(*resolved(await self.conversation.welcome(told.senders)))
+        return [found], [refused]
+
+    def _origins(self, link: Index) -> Spans:
+        """The address, or topic, of each link slot; empty where it has closed."""
+        at = self.links.links
+        peers = (each.peer if slot != NOBODY and (each := at[slot]) else "" for slot in link.tolist())
+        return Spans.of([peer.encode() for peer in peers])
 
     def _terminal(self, session: Index) -> Index:
         """The terminal of each session slot; ABSENT where there is none."""
@@ -207,6 +236,7 @@ def _refused(frames: FrameBatch, reason: NDArray[np.uint8], received_us: Index) 
         message_id=frames.message_id[rows].astype(np.int32),
         reason=reason[rows],
         source=np.full(len(rows), SOURCES.index("jt808"), np.uint8),
+        origin=Spans.blank(len(rows)),
         raw=frames.raw.take(rows),
     )
 
@@ -216,7 +246,7 @@ def _weigh(verdict: NDArray[np.uint8], frames: FrameBatch, found: FixBatch, brok
 
     A report inside a 0x0704 that was put in quarantine counts as kept, else one bad fix would be sent again for ever.
     """
-    np.maximum.at(verdict, found.frame, committed.verdict)
+    np.maximum.at(verdict, found.frame, committed.verdict[: len(found)])
     if len(broken):
         kept = np.zeros(len(frames), np.bool_)
         kept[found.frame] = True
@@ -224,7 +254,9 @@ def _weigh(verdict: NDArray[np.uint8], frames: FrameBatch, found: FixBatch, brok
 
 
 def _cornered(gathered: Gathered) -> RejectBatch:
-    """The one packet that breaks us, as a quarantine row."""
+    """The one packet that breaks us, as a quarantine row; or what one sender told."""
+    if gathered.told:
+        return gathered.told.cornered(time.time_ns() // 1_000)
     none = np.full(1, ABSENT, np.int64)
     return RejectBatch(
         frame=np.zeros(1, np.int32),
@@ -233,6 +265,7 @@ def _cornered(gathered: Gathered) -> RejectBatch:
         message_id=none.astype(np.int32),
         reason=np.full(1, Reject.UNSTORABLE, np.uint8),
         source=np.full(1, SOURCES.index("jt808"), np.uint8),
+        origin=Spans.blank(1),
         raw=Spans.of(gathered.packets),
     )
 

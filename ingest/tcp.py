@@ -159,6 +159,9 @@ class TcpLink(asyncio.Protocol):
         if self._ticket >= 0 and not self._choked:
             self._transport.resume_reading()
 
+    def refuse(self, terminal: str) -> None:
+        """The answers of JT/T 808 say it."""
+
     def close(self, reason: str) -> None:
         """End the connection after what was written; its slot is free at once."""
         if self._ticket >= 0:
@@ -204,6 +207,9 @@ class UdpLink:
         """Datagrams cannot be held back: the door drops them, unanswered, while there is too much to do; the terminal sends again."""
 
     resume = pause
+
+    def refuse(self, terminal: str) -> None:
+        """The answers of JT/T 808 say it."""
 
     def close(self, reason: str) -> None:
         """Forget the address."""

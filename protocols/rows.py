@@ -63,6 +63,17 @@ class Rows:
         """Bytes that became no fix, and why."""
         self._rejects.append((frame, received_us, ABSENT, message_id, reason, self.source, raw))
 
+    def between(self, start: int, stop: int) -> Rows:
+        """The rows whose frames lie in [start, stop)."""
+        part = Rows(SOURCES[self.source])
+        part._fixes = [row for row in self._fixes if start <= row[0] < stop]
+        part._rejects = [row for row in self._rejects if start <= row[0] < stop]
+        return part
+
+    def evidence(self) -> list[bytes]:
+        """The bytes of every row."""
+        return [row[-1] for row in (*self._fixes, *self._rejects)]
+
     def fixes(self) -> FixBatch:
         """The fixes as columns."""
         if not self._fixes:
@@ -77,7 +88,7 @@ class Rows:
         if not self._rejects:
             return RejectBatch.empty()
         *columns, raw = zip(*self._rejects, strict=True)
-        return RejectBatch(**_arrays(RejectBatch, columns), raw=Spans.of(raw))
+        return RejectBatch(**_arrays(RejectBatch, columns), origin=Spans.blank(len(raw)), raw=Spans.of(raw))
 
 
 def _arrays(kind: type[Batch], columns: list[tuple[Any, ...]]) -> dict[str, Any]:

@@ -226,5 +226,6 @@ def rejects_of(raw: Sequence[bytes], reason: Reject = Reject.CHECKSUM) -> Reject
         message_id=np.full(count, ABSENT, np.int32),
         reason=np.full(count, reason, np.uint8),
         source=np.zeros(count, np.uint8),
+        origin=Spans.of([f"10.0.0.{row}:6808".encode() for row in range(count)]),
         raw=Spans.of(raw),
     )

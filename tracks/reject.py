@@ -21,4 +21,5 @@ class RejectBatch(Batch):
     message_id: NDArray[np.int32] = column("int32", "", "message id, or absent when the header could not be read")
     reason: NDArray[np.uint8] = column("uint8", "", "Reject; its word is stored")
     source: NDArray[np.uint8] = column("uint8", "", "door it came through, position in SOURCES")
+    origin: Spans = column(None, "", "where they came from, as text: a topic, or the address of a connection; empty when unknown")
     raw: Spans = column(None, "", "the refused bytes as they came")

@@ -39,6 +39,11 @@ class Spans:
         return cls(np.frombuffer(b"".join(pieces), np.uint8), start, stop)
 
     @classmethod
+    def blank(cls, count: int) -> Spans:
+        """So many byte strings, all empty."""
+        return cls(np.empty(0, np.uint8), np.zeros(count, np.int64), np.zeros(count, np.int64))
+
+    @classmethod
     def empty(cls) -> Spans:
         """No byte strings at all."""
         return cls.of([])

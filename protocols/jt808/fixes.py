@@ -230,5 +230,6 @@ def _refused(frames: FrameBatch, parts: _Reports, whole: Index, received_us: NDA
         message_id=frames.message_id[row],
         reason=np.where(frames.encryption[row] != 0, Reject.ENCRYPTED, Reject.TRUNCATED).astype(np.uint8),
         source=np.full(len(row), SOURCES.index("jt808"), np.uint8),
+        origin=Spans.blank(len(row)),
         raw=Spans.concat((frames.raw.take(whole).packed(), pieces)),
     )

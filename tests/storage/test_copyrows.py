@@ -30,6 +30,8 @@ def value_of(batch: Batch, field: Field, row: int) -> Any:
     column = getattr(batch, field.of)
     if field.of == "raw":
         return column.bytes_at(row)
+    if field.of == "origin":
+        return column.bytes_at(row).decode()
     if field.words:
         return field.words[column[row]]
     value = column[row].item()
@@ -41,7 +43,7 @@ def value_of(batch: Batch, field: Field, row: int) -> Any:
 
 def oracle(batch: Batch, table: Table) -> list[bytes]:
     """Each row of `batch` as psycopg writes it (a timestamptz travels as an int8)."""
-    names = ["bytea" if field.of == "raw" else "text" if field.words else TYPES[field.wire.lstrip(">")] for field in table.fields]
+    names = ["bytea" if field.of == "raw" else "text" if not field.wire else TYPES[field.wire.lstrip(">")] for field in table.fields]
     written = []
     for row in range(len(batch)):
         transformer = Transformer()
@@ -122,6 +124,7 @@ def test_every_row_of_quarantine_is_what_psycopg_would_write(given_rows: list[tu
         message_id=np.array([message for *_, message in given_rows], np.int32),
         reason=np.array([reason for _, reason, _, _ in given_rows], np.uint8),
         source=plain.source,
+        origin=plain.origin,
         raw=plain.raw,
     )
     expected = sorted(oracle(batch, QUARANTINE))

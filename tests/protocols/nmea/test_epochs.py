@@ -14,6 +14,7 @@ from protocols.nmea.stream import Lines
 from protocols.rows import Rows
 from tracks.fix import ABSENT, SOURCES, FixBatch
 from tracks.reject import RejectBatch
+from tracks.spans import Spans
 from tracks.verdict import Reject
 from vectors.nmea import of_source, vectors
 
@@ -346,4 +347,4 @@ def gathered(stream: list[bytes]) -> tuple[FixBatch, RejectBatch]:
 
 def table(batch: FixBatch | RejectBatch) -> list[Any]:
     values = {name: getattr(batch, name) for name in batch.columns()}
-    return [list(value) if name == "raw" else value.tobytes() for name, value in values.items()]
+    return [list(value) if isinstance(value, Spans) else value.tobytes() for value in values.values()]
