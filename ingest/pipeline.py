@@ -134,26 +134,30 @@ class Pipeline:
         link = self.links.slots(gathered.ticket)[frames.chunk]
         received_us = gathered.received_us[frames.chunk]
         session = self.sessions.find(link, frames.phone_high, frames.phone_low)
+        terminal, vehicle = self._terminal(session), self._vehicle(session)
         good = frames.reject == Reject.NONE
         watch.lap("split")
 
         control = np.flatnonzero(good & IS_CONTROL[frames.message_id])
         spoken = await self.conversation.hold(frames, link, session, control, int(received_us[-1]) if len(frames) else 0)
-        if spoken.opened:
+        if spoken.opened:  # slots may be others' by now; who was believed when it spoke stays believed
+            link = self.links.slots(gathered.ticket)[frames.chunk]
             session = self.sessions.find(link, frames.phone_high, frames.phone_low)
+            new = terminal == ABSENT
+            terminal = np.where(new, self._terminal(session), terminal)
+            vehicle = np.where(new, self._vehicle(session), vehicle)
         watch.lap("converse")
 
-        verdict, reason = _judge(frames, session, spoken)
+        verdict, reason = _judge(frames, terminal, spoken)
         located = np.flatnonzero(IS_CARRIER[frames.message_id] & (verdict == Verdict.COMMITTED))
         found, broken = fixes(frames, located, received_us)
         source = self.links.source[gathered.ticket & SLOT_MASK][frames.chunk]
-        who = session[found.frame]
-        found = replace(found, terminal_id=self._terminal(who), vehicle_id=self._vehicle(who), source=source[found.frame])
+        found = replace(found, terminal_id=terminal[found.frame], vehicle_id=vehicle[found.frame], source=source[found.frame])
         refused = _refused(frames, reason, received_us)
         rejects = RejectBatch.concat([refused, broken]) if len(broken) else refused
         if len(rejects):
-            who = self._terminal(session[rejects.frame])
-            rejects = replace(rejects, terminal_id=who, source=source[rejects.frame], origin=self._origins(link[rejects.frame]))
+            origin = self._origins(link[rejects.frame])
+            rejects = replace(rejects, terminal_id=terminal[rejects.frame], source=source[rejects.frame], origin=origin)
         watch.lap("decode")
 
         every_fix, every_reject = FixBatch.concat([found, *told_fixes]), RejectBatch.concat([rejects, *told_rejects])
@@ -209,11 +213,11 @@ def _at(column: Index, slot: Index) -> Index:
     return np.where(slot != NOBODY, column[slot], ABSENT) if len(column) else np.full(len(slot), ABSENT, np.int64)
 
 
-def _judge(frames: FrameBatch, session: Index, spoken: Spoken) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _judge(frames: FrameBatch, terminal: Index, spoken: Spoken) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Verdict and reason of each frame, before its content is looked at and stored."""
     verdict = VERDICT_OF_ID[frames.message_id]
     reason = frames.reject.copy()
-    stranger = (reason == Reject.NONE) & (session == NOBODY) & ~IS_CONTROL[frames.message_id]
+    stranger = (reason == Reject.NONE) & (terminal == ABSENT) & ~IS_CONTROL[frames.message_id]
     verdict[stranger] = Verdict.FAILED  # result 1 makes a terminal log in (quirk C6)
     reason[stranger] = Reject.NOT_AUTHENTICATED
     verdict[(frames.total > 1) & (reason == Reject.NONE)] = Verdict.UNSUPPORTED
