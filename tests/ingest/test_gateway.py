@@ -475,3 +475,35 @@ def test_a_forged_ticket_or_a_reused_slot_never_gets_anothers_answer(database_ur
             assert NOBODY not in running.sessions.of_terminal.values()
 
     play(story())
+
+
+def test_whoever_takes_the_slot_of_a_link_that_logs_in_is_not_logged_in(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_terminal(database_url, NAME)
+    [(code,)] = rows(database_url, CODE)
+
+    async def story() -> None:
+        async with worker(database_url) as (running, port):
+            asked, go_on = asyncio.Event(), asyncio.Event()
+            find = running.registry.find
+
+            async def slow_find(names: Any) -> Any:
+                asked.set()
+                await go_on.wait()
+                return await find(names)
+
+            monkeypatch.setattr(running.registry, "find", slow_find)
+            rightful = await Raw.connect(port)
+            rightful.writer.write(rightful.frame(0x0102, code.encode()))
+            await asked.wait()
+            rightful.writer.transport.abort()
+            while len(running.links):
+                await asyncio.sleep(0.001)
+            thief = await Raw.connect(port)
+            while not len(running.links):
+                await asyncio.sleep(0.001)
+            go_on.set()
+
+            assert await thief.result(0x0200, report()) == 1
+            assert rows(database_url, "SELECT count(*) FROM fixes") == [(0,)]
+
+    play(story())
