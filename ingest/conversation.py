@@ -126,6 +126,10 @@ class Conversation:
     async def _answer(self, turn: _Turn, row: int) -> None:
         frames = turn.frames
         message_id, edition = int(frames.message_id[row]), int(frames.edition[row])
+        at = self.links.links[turn.link[row]] if turn.link[row] != NOBODY else None
+        if at is not None and at.terminal not in {"", turn.names[row]}:
+            turn.verdict[row] = Verdict.FAILED
+            return
         try:
             body = messages.parse(message_id, edition, frames.body.bytes_at(row))
         except ProtocolError:

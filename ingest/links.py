@@ -25,6 +25,8 @@ class Link(Protocol):
 
     host: str
     peer: str
+    terminal: str
+    """The one terminal that it may speak for; empty where it may speak for any."""
 
     def write(self, data: bytes) -> None:
         """Send `data`; does nothing once the connection has closed."""
@@ -110,6 +112,12 @@ class LinkTable:
         here = slot != NOBODY
         self.heard_us[slot[here]] = now_us[here]
         np.add.at(self.heard_bytes, slot[here], size[here])
+
+    def hear_one(self, ticket: int, size: int, now_us: int) -> None:
+        """The same for one ticket that is open."""
+        slot = ticket & SLOT_MASK
+        self.heard_us[slot] = now_us
+        self.heard_bytes[slot] += size
 
     def louder_than(self, bytes_max: int) -> list[tuple[Link, int]]:
         """Who has sent more than `bytes_max` since the last call, and how much."""

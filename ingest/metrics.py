@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from ingest.pipeline import BatchReport
+from tracks.fix import SOURCES
 from tracks.verdict import Reject
 
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -36,6 +37,11 @@ DUPLICATES = Counter("gateway_fixes_repeated", "Fixes sent again that were store
 REJECTS = Counter("gateway_rejects", "Frames and reports refused, by reason", ["reason"], registry=REGISTRY)
 REFUSED = Counter("gateway_connections_refused", "Connections turned away, by the bound they hit", ["reason"], registry=REGISTRY)
 CLOSED = Counter("gateway_connections_closed", "Connections ended, by reason", ["reason"], registry=REGISTRY)
+FIXES = Counter("gateway_fixes", "Fixes committed or repeated, by the door they came through", ["door"], registry=REGISTRY)
+MQTT_MESSAGES = Counter("gateway_mqtt_messages", "Messages from the broker, by what they carry", ["kind"], registry=REGISTRY)
+MQTT_AGAIN = Counter("gateway_mqtt_redelivered", "Messages that the broker sent a second time", registry=REGISTRY)
+MQTT_WAITING = Gauge("gateway_mqtt_unacknowledged", "Messages that wait for their commit", registry=REGISTRY, multiprocess_mode="livesum")
+MQTT_CONNECTED = Gauge("gateway_mqtt_connected", "Workers that read from the broker", registry=REGISTRY, multiprocess_mode="livesum")
 LINKS = Gauge("gateway_links", "Open connections", registry=REGISTRY, multiprocess_mode="livesum")
 SESSIONS = Gauge("gateway_sessions", "Terminals logged in", registry=REGISTRY, multiprocess_mode="livesum")
 BACKLOG = Gauge("gateway_backlog_bytes", "Bytes received and not yet settled", registry=REGISTRY, multiprocess_mode="livesum")
@@ -43,6 +49,8 @@ PAUSED = Gauge("gateway_links_paused", "Connections not read for now", registry=
 AWAY = Gauge("gateway_database_away", "Workers that wait for the database", registry=REGISTRY, multiprocess_mode="livesum")
 
 _REJECT: Final[dict[int, Callable[[float], None]]] = {reason: REJECTS.labels(reason.word).inc for reason in Reject if reason}
+
+_DOOR: Final = [FIXES.labels(source).inc for source in SOURCES]
 
 
 def observe_batch(report: BatchReport) -> None:
@@ -54,6 +62,8 @@ def observe_batch(report: BatchReport) -> None:
     ANSWERS.inc(report.answered)
     STORED.inc(report.stored)
     DUPLICATES.inc(report.duplicates)
+    for door in np.flatnonzero(report.fixes):
+        _DOOR[int(door)](int(report.fixes[door]))
     for reason in np.flatnonzero(report.rejects):
         _REJECT[int(reason)](int(report.rejects[reason]))
     _observe_many(RECEIPT_AGE, report.receipt_age_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Self
@@ -37,19 +37,21 @@ class About:
     @property
     def allowed(self) -> str:
         """What a person may write there."""
-        match self.kind:
-            case "number":
-                return f"a whole number from {self.low:,.0f} to {self.high:,.0f}"
-            case "choice":
-                return "one of " + ", ".join(self.choices)
-            case "listen":
-                return "HOST:PORT, such as 0.0.0.0:6808 or [::]:6808"
-            case "listen_or_off":
-                return "HOST:PORT, or nothing for off"
-            case "database":
-                return "postgresql://USER:PASSWORD@HOST:PORT/NAME (or libpq's host=… dbname=…), or nothing for the embedded database"
-            case _:
-                return "text"
+        if self.kind == "number":
+            return f"a whole number from {self.low:,.0f} to {self.high:,.0f}"
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        return ALLOWED[self.kind]
+
+
+ALLOWED: Final = {
+    "text": "text",
+    "listen": "HOST:PORT, such as 0.0.0.0:6808 or [::]:6808",
+    "listen_or_off": "HOST:PORT, or nothing for off",
+    "file": "the path of a file, or nothing",
+    "broker": "mqtt://USER:PASSWORD@HOST:PORT or mqtts://… (USER:PASSWORD only where the broker asks for it), or nothing for off",
+    "database": "postgresql://USER:PASSWORD@HOST:PORT/NAME (or libpq's host=… dbname=…), or nothing for the embedded database",
+}
 
 
 def _text(default: str, meaning: str, kind: str = "text", choices: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as dataclasses.field
@@ -73,6 +75,19 @@ class Settings:
     data_dir: str = field(default_factory=_data_dir, metadata={"about": About("where the embedded database and run-time files live")})
     tcp_listen: str = _text("0.0.0.0:6808", "where JT/T 808 terminals connect", "listen")
     udp_listen: str = _text("", "where JT/T 808 terminals send datagrams; off unless given", "listen_or_off")
+    nmea_listen: str = _text(
+        "", "where NMEA units connect; off unless given. NMEA has no codes: let only your units reach it", "listen_or_off"
+    )
+    mqtt_url: str = _text("", "the MQTT broker whose dubhe/v1/+/… topics are read; off unless given", "broker")
+    mqtt_version: str = _text("5", "MQTT version spoken with the broker", "choice", ("5", "3.1.1"))
+    mqtt_client_id: str = _text("dubhe", "our name at the broker, which keeps a session for it; two installations need two")
+    mqtt_ca_file: str = _text("", "certificates that a mqtts broker is trusted by; the system's when empty", "file")
+    mqtt_cert_file: str = _text("", "our certificate for the broker, where it asks for one", "file")
+    mqtt_key_file: str = _text("", "the key of mqtt_cert_file; empty when it is in the same file", "file")
+    mqtt_in_flight_max: int = _number(8_192, 1, 65_535, "messages taken from the broker and not yet acknowledged")
+    mqtt_payload_bytes_max: int = _number(
+        262_144, 1_024, 16_777_216, "the longest payload that is read; a longer one goes to quarantine, cut"
+    )
     http_listen: str = _text("127.0.0.1:8808", "health, readiness and metrics", "listen")
     admission: str = _text(
         "strict",
@@ -164,15 +179,39 @@ def _checked(name: str, value: Any, about: About) -> Any:  # noqa: ANN401 - sett
             return number
         case "choice" if value not in about.choices:
             raise wrong()
-        case "listen" | "listen_or_off":
-            if value or about.kind == "listen":
-                try:
-                    host_port(str(value))
-                except ValueError:
-                    raise wrong() from None
-        case "database" if value and urlsplit(str(value)).scheme not in {"postgresql", "postgres"} and "=" not in str(value):
+        case kind if kind in IS_LIKE and (value or kind == "listen") and not IS_LIKE[kind](str(value)):
             raise wrong()
     return str(value)
+
+
+def _is_listen(text: str) -> bool:
+    try:
+        host_port(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_database(text: str) -> bool:
+    return urlsplit(text).scheme in {"postgresql", "postgres"} or "=" in text
+
+
+def _is_broker(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"mqtt", "mqtts"} and bool(parts.hostname) and parts.port != 0 and parts.path in {"", "/"}
+    except ValueError:
+        return False
+
+
+IS_LIKE: Final[Mapping[str, Callable[[str], bool]]] = {
+    "listen": _is_listen,
+    "listen_or_off": _is_listen,
+    "file": lambda text: Path(text).is_file(),
+    "broker": _is_broker,
+    "database": _is_database,
+}
+"""What a setting that is text must be like; all of them but `listen` may be empty."""
 
 
 def host_port(listen: str) -> tuple[str, int]:

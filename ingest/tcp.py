@@ -19,6 +19,7 @@ from ingest.gather import Gather
 from ingest.links import LinkTable
 from protocols.errors import ProtocolError
 from protocols.jt808.framing import FLAG, Deframer
+from tracks.fix import SOURCES
 
 log: Final = structlog.get_logger("dubhe.link")
 
@@ -80,6 +81,9 @@ class TcpLink(asyncio.Protocol):
 
     __slots__ = ("_choked", "_deframer", "_gather", "_porter", "_socket", "_ticket", "_transport", "host", "peer")
 
+    source = SOURCES.index("jt808")
+    terminal = ""
+
     def __init__(self, porter: Porter) -> None:
         self._porter = porter
         self._gather = porter.gather
@@ -103,7 +107,7 @@ class TcpLink(asyncio.Protocol):
         self._transport.set_write_buffer_limits(0)
         given = transport.get_extra_info("socket")
         self._socket = socket.socket(given.family, given.type, given.proto, fileno=given.fileno())
-        self._ticket = self._porter.links.open(self, now_us())
+        self._ticket = self._porter.links.open(self, now_us(), self.source)
 
     def data_received(self, data: bytes) -> None:
         """Hand on what is whole and keep the rest."""
@@ -190,6 +194,8 @@ class UdpLink:
     """One address that sends datagrams; it is a link like any other and ends by its idle timeout."""
 
     __slots__ = ("_door", "address", "host", "peer", "ticket")
+
+    terminal = ""
 
     def __init__(self, door: UdpDoor, address: tuple[Any, ...]) -> None:
         self._door = door

@@ -11,21 +11,26 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvloop
 
 from ingest import log as logs
 from ingest import metrics
+from ingest.broker import broker_at
 from ingest.conversation import Conversation, Lockout
 from ingest.gather import Gather
 from ingest.links import LinkTable, SessionTable
+from ingest.mqtt import MqttDoor
+from ingest.nmea import NmeaDoor, NmeaLink
 from ingest.pipeline import DATABASE_AWAY, Pipeline
 from ingest.settings import Settings, host_port
 from ingest.tcp import Porter, TcpLink, UdpDoor, now_us
 from storage.errors import SchemaOutdated, StoreUnavailable
+from storage.lease import BROKER, Lease
 from storage.migrate import require_current
 from storage.registry import Registry
 from storage.writer import TrackWriter
@@ -36,6 +41,8 @@ EX_CONFIG: Final = 78
 """Exit status that says: starting again will not help (sysexits.h)."""
 LISTEN_BACKLOG: Final = 4_096
 """Connections the kernel holds while we are busy; a storm of 10 000 within seconds must not be reset."""
+PACKET_BYTES_MIN: Final = 1 << 20
+"""The least that is told the broker as the longest packet; longer ones it drops by itself, so the bound that quarantines lies far below."""
 CLOSE_TIMEOUT_S: Final = 2.0
 """How long a drain waits for peers to take their last answers."""
 
@@ -51,11 +58,14 @@ class Worker:
     sessions: SessionTable = field(init=False)
     gather: Gather = field(init=False)
     porter: Porter = field(init=False)
+    nmea: NmeaDoor | None = field(init=False, default=None)
+    mqtt: MqttDoor | None = field(init=False, default=None)
     registry: Registry = field(init=False)
     writer: TrackWriter = field(init=False)
     _gone: list[tuple[int, int]] = field(default_factory=list)
     """(terminal id, login) of sessions that ended since the last tick."""
     _servers: list[asyncio.Server] = field(default_factory=list)
+    _reading: asyncio.Task[None] | None = None
     _udp_doors: list[asyncio.DatagramTransport] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     """What runs for as long as the worker does."""
@@ -73,6 +83,8 @@ class Worker:
             connects_per_second_max=at.connects_per_second_max,
             on_close=self._link_closed,
         )
+        if at.nmea_listen:
+            self.nmea = NmeaDoor(self.porter, at.terminals_per_link_max)
         self.registry = Registry(self.url)
         self.writer = TrackWriter(self.url, fixes_days_max=at.fixes_days_max)
 
@@ -96,8 +108,7 @@ class Worker:
             report=metrics.observe_batch,
         )
         loop = asyncio.get_running_loop()
-        for each in (pipeline.run(), self._every_second(), self._hear_logins()):
-            self.tasks.append(loop.create_task(each))
+        doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._hear_logins()]
         host, port = host_port(at.tcp_listen)
         self._servers.append(await loop.create_server(lambda: TcpLink(self.porter), host, port, reuse_port=True, backlog=LISTEN_BACKLOG))
         if at.udp_listen:
@@ -105,12 +116,51 @@ class Worker:
                 lambda: UdpDoor(self.porter), local_addr=host_port(at.udp_listen), reuse_port=True
             )
             self._udp_doors.append(door)
-        log.info("listening", tcp=at.tcp_listen, udp=at.udp_listen or None, admission=at.admission, pid=os.getpid())
+        if nmea := self.nmea:
+            host, port = host_port(at.nmea_listen)
+            self._servers.append(await loop.create_server(lambda: NmeaLink(nmea), host, port, reuse_port=True, backlog=LISTEN_BACKLOG))
+            doing.append(nmea.run())
+        if at.mqtt_url:
+            self.mqtt = self._mqtt_door()
+            pipeline.committed.append(self.mqtt.acknowledge)
+            self._reading = loop.create_task(self.mqtt.run())
+            self.tasks.append(self._reading)
+        self.tasks += [loop.create_task(each) for each in doing]
+        doors = {"tcp": at.tcp_listen, "udp": at.udp_listen or None, "nmea": at.nmea_listen or None}
+        log.info("listening", **doors, admission=at.admission, pid=os.getpid())
+
+    def _mqtt_door(self) -> MqttDoor:
+        at = self.settings
+        broker = broker_at(
+            at.mqtt_url,
+            version=at.mqtt_version,
+            client_id=at.mqtt_client_id,
+            in_flight_max=at.mqtt_in_flight_max,
+            packet_bytes_max=max(PACKET_BYTES_MIN, 4 * at.mqtt_payload_bytes_max),
+            ca_file=at.mqtt_ca_file,
+            cert_file=at.mqtt_cert_file,
+            key_file=at.mqtt_key_file,
+        )
+        return MqttDoor(
+            broker,
+            self.gather,
+            self.links,
+            Lease(self.url, BROKER),
+            payload_bytes_max=at.mqtt_payload_bytes_max,
+            terminals_max=at.links_max,
+            shared=at.workers > 1,
+            on_close=self._link_closed,
+        )
 
     @property
     def port(self) -> int:
         """The TCP port that terminals connect to."""
         return int(self._servers[0].sockets[0].getsockname()[1])
+
+    @property
+    def nmea_port(self) -> int:
+        """The TCP port that NMEA units connect to."""
+        return int(self._servers[1].sockets[0].getsockname()[1])
 
     async def drain(self) -> None:
         """Stop: take nothing more in, settle and answer what was taken in, then close."""
@@ -119,9 +169,11 @@ class Worker:
         self.gather.hold("drain")
         for link in self.links.open_links():
             link.pause()
+        self._hush_other_doors()
         self.gather.empty.clear()
         if self.gather.backlog_bytes and not await _within(self.settings.drain_timeout_s, self.gather.empty):
             log.warning("drain ran out of time: the terminals will send again", unsettled_bytes=self.gather.backlog_bytes)
+        await self._leave_broker()
         for link in self.links.open_links():
             link.close("drain")
         for door in self._udp_doors:
@@ -135,6 +187,19 @@ class Worker:
         await self.writer.close()
         await self.registry.close()
         log.info("drained")
+
+    def _hush_other_doors(self) -> None:
+        """Read no more from the broker; what units of NMEA have said so far is all there will be."""
+        if self.mqtt:
+            self.mqtt.pause()
+        if self.nmea:
+            self.nmea.finish()
+
+    async def _leave_broker(self) -> None:
+        """Send the last acknowledgements and disconnect; the rest stays at the broker."""
+        if self.mqtt and self._reading:
+            self.mqtt.stop()
+            await asyncio.wait([self._reading], timeout=CLOSE_TIMEOUT_S)
 
     def _link_closed(self, ticket: int) -> None:
         slot = self.links.slot_of(ticket)
@@ -175,6 +240,13 @@ class Worker:
         metrics.AWAY.set(DATABASE_AWAY in self.gather.holds)
         metrics.observe_counts(metrics.REFUSED, self.porter.refused)
         metrics.observe_counts(metrics.CLOSED, self.porter.closed)
+        if self.mqtt:
+            metrics.MQTT_CONNECTED.set(self.mqtt.connected)
+            metrics.MQTT_WAITING.set(self.mqtt.unacknowledged)
+            metrics.observe_counts(metrics.MQTT_MESSAGES, self.mqtt.messages)
+            metrics.observe_counts(metrics.CLOSED, self.mqtt.closed)
+            metrics.MQTT_AGAIN.inc(self.mqtt.again)
+            self.mqtt.again = 0
 
     async def _log_out_gone(self) -> None:
         gone, self._gone = self._gone, []

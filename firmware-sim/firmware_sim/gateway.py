@@ -68,7 +68,7 @@ class Gateway:
 @contextmanager
 def running_gateway(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterator[Gateway]:
     """Start a gateway on `data_dir`; `settings` are names and values as in DUBHE_…, in lower case and without the prefix."""
-    tcp, web = _free_port(), _free_port()
+    tcp, web = free_port(), free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DUBHE_")}
     chosen = {"data_dir": str(data_dir), "tcp_listen": f"127.0.0.1:{tcp}", "http_listen": f"127.0.0.1:{web}", **(settings or {})}
     environment |= {f"DUBHE_{name.upper()}": str(value) for name, value in chosen.items()}
@@ -102,7 +102,8 @@ def _await_ready(gateway: Gateway) -> None:
     raise TimeoutError(msg)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nobody listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -55,6 +56,7 @@ class Address:
     host: str
     port: int
     udp: bool = False
+    tls: bool = False
 
     @classmethod
     def of(cls, text: str, *, udp: bool = False) -> Address:
@@ -195,7 +197,7 @@ async def _open(link: _Link, to: Address) -> None:
     if to.udp:
         await loop.create_datagram_endpoint(lambda: link, remote_addr=(to.host, to.port))
     else:
-        await loop.create_connection(lambda: link, to.host, to.port)
+        await loop.create_connection(lambda: link, to.host, to.port, ssl=ssl.create_default_context() if to.tls else None)
 
 
 OTHER_FILES: Final = 100

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 import uvloop
 
+from fix_db import rows
 from ingest.settings import Settings
 from ingest.worker import Worker
 from protocols.jt808 import messages
@@ -21,7 +22,7 @@ SILENCE_S = 0.15
 """How long nothing must come for silence. Longer than a batch takes, by far."""
 
 
-_WRITERS: list[asyncio.StreamWriter] = []
+WRITERS: list[asyncio.StreamWriter] = []
 """Of every raw terminal, to be closed when the story ends."""
 
 
@@ -32,8 +33,8 @@ def play(story: Coroutine[Any, Any, None]) -> None:
         try:
             await story
         finally:
-            while _WRITERS:
-                writer = _WRITERS.pop()
+            while WRITERS:
+                writer = WRITERS.pop()
                 writer.close()
                 with contextlib.suppress(ConnectionError):
                     await writer.wait_closed()
@@ -70,7 +71,7 @@ class Raw:
     async def connect(cls, port: int, name: str = "13800138000", edition: int = V2013) -> Raw:
         """Open a link."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        _WRITERS.append(writer)
+        WRITERS.append(writer)
         return cls(reader, writer, name, edition)
 
     def frame(self, message_id: int, body: bytes = b"", name: str | None = None) -> bytes:
@@ -132,3 +133,21 @@ def report(second: int = 0, lat: int = 31_230_416, lon: int = 121_473_701) -> by
 def batch(*reports: bytes, kind: int = 1) -> bytes:
     """A 0x0704 body."""
     return len(reports).to_bytes(2, "big") + bytes([kind]) + b"".join(len(each).to_bytes(2, "big") + each for each in reports)
+
+
+async def until(true: Callable[[], Any]) -> None:
+    """Wait until it is so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+async def stored(url: str, query: str, expected: Any) -> None:
+    """Wait until the database answers so."""
+    found: Any = None
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while (found := rows(url, query)) != expected:
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        assert expected == found
