@@ -29,6 +29,7 @@ FAN: Final = 8
 
 HALF_WIDTH_M: Final = 50.0
 MARGIN_M: Final = 10.0
+TURN_BACK_DEG: Final = 120.0
 NEAR: Final = 0.8
 """Within this part of the half width a fix is back on the corridor."""
 
@@ -93,6 +94,8 @@ class CorridorIndex:
     """Of the segment that begins at the vertex; so are the columns after it."""
     limit_kmh: NDArray[np.float64]
     course_deg: NDArray[np.float64]
+    sharp: Mask
+    """The corridor turns back at the vertex: what comes before and after it are two passages."""
     levels: Sequence[_Level]
     """The tree's boxes, the largest first; each corridor has one box in the first level."""
     ends: NDArray[np.float64]
@@ -136,6 +139,7 @@ class CorridorIndex:
             half_width_m=_joined([part.half_width_m for part in parts]),
             limit_kmh=_joined([part.limit_kmh for part in parts]),
             course_deg=_joined([part.course_deg for part in parts]),
+            sharp=_joined([_turns_back(part.course_deg) for part in parts], np.bool_),
             levels=_levels([part.lon for part in parts], [part.lat for part in parts], [part.reach for part in parts]),
             ends=np.array([(*corridor.points[0][:2], *corridor.points[-1][:2]) for corridor in corridors]).reshape(-1, 4),
             terminus_m=np.array([corridor.terminus_m for corridor in corridors]),
@@ -187,10 +191,12 @@ class CorridorIndex:
             which, nth = expand(level.children[node[hit]])
             pair, node = pair[hit][which], level.first[node[hit]][which] + nth
         segment = node
-        away2, part = self._offset(lon, lat, pair, segment)
-        within = np.flatnonzero(away2 <= (self.half_width_m[segment] + MARGIN_M) ** 2)
+        away2, part, begin2 = self._offset(lon, lat, pair, segment)
+        width2 = (self.half_width_m[segment] + MARGIN_M) ** 2
+        within = np.flatnonzero(away2 <= width2)
+        apart = (begin2[within] > width2[within]) | self.sharp[segment[within]]
         pair, segment, away_m, part = pair[within], segment[within], np.sqrt(away2[within]), part[within]
-        passage = np.cumsum((np.diff(pair, prepend=-1) != 0) | (np.diff(segment, prepend=-2) != 1))
+        passage = np.cumsum(apart | (np.diff(pair, prepend=-1) != 0) | (np.diff(segment, prepend=-2) != 1))
         order = np.lexsort((away_m, passage))
         best = order[np.diff(passage[order], prepend=-1) != 0]
         pair, segment, away_m, part = pair[best], segment[best], away_m[best], part[best]
@@ -216,7 +222,7 @@ class CorridorIndex:
             hit = np.hypot(low_x * east_m[pair], low_y * north_m[pair]) <= at_most[pair]
             which, nth = expand(level.children[node[hit]])
             pair, node = pair[hit][which], level.first[node[hit]][which] + nth
-        away2, _ = self._offset(lon, lat, pair, node)
+        away2, _, _ = self._offset(lon, lat, pair, node)
         order = np.lexsort((away2, pair))
         best = order[np.diff(pair[order], prepend=-1) != 0]
         return np.sqrt(away2[best]), self.half_width_m[node[best]]
@@ -231,15 +237,15 @@ class CorridorIndex:
             excused[pair[shapely.intersects_xy(self.detour_shape[detour], lon[pair], lat[pair])]] = True
         return excused
 
-    def _offset(self, lon: Degrees, lat: Degrees, pair: Index, segment: Index) -> tuple[Metres, Metres]:
-        """Square metres from the place of each pair to the segment beside it, and what part of the segment the nearest point is along."""
+    def _offset(self, lon: Degrees, lat: Degrees, pair: Index, segment: Index) -> tuple[Metres, Metres, Metres]:
+        """From the place of each pair to the segment beside it: square metres, the part of the segment, square metres to its begin."""
         east, north = metres_per_degree(lat)
         lon, lat, east, north = lon[pair], lat[pair], east[pair], north[pair]
         ax, ay = (self.lon[segment] - lon) * east, (self.lat[segment] - lat) * north
         dx, dy = (self.lon[segment + 1] - lon) * east - ax, (self.lat[segment + 1] - lat) * north - ay
         length2 = np.maximum(dx * dx + dy * dy, 1e-12)
         part = np.minimum(np.maximum(-(ax * dx + ay * dy) / length2, 0.0), 1.0)
-        return (ax + part * dx) ** 2 + (ay + part * dy) ** 2, part
+        return (ax + part * dx) ** 2 + (ay + part * dy) ** 2, part, ax * ax + ay * ay
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +312,11 @@ class _Part:
             course_deg=np.append(np.degrees(np.arctan2(np.diff(lon) * east[:-1], np.diff(lat) * north[:-1])) % 360, 0.0),
             reach=(reach_m / east.min(), reach_m / north.min()),
         )
+
+
+def _turns_back(course_deg: NDArray[np.float64]) -> Mask:
+    turn_deg = np.abs((np.diff(course_deg, prepend=course_deg[0]) + 180) % 360 - 180)
+    return turn_deg > TURN_BACK_DEG
 
 
 def _joined(parts: Sequence[NDArray[Any]], dtype: type = np.float64) -> NDArray[Any]:

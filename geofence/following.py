@@ -91,10 +91,11 @@ DIRECTION: Final = np.array([END, GOOD, NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL, NEUT
 
 FOLLOW: Final = np.dtype(
     [("course", "u1"), ("nowhere", "?"), ("strayed", "?"), ("excused", "?"), ("corridor", "i8"), ("chainage_m", "f8"), ("seen_us", "i8"),
-     ("driven_m", "f8"), ("maybe", "i8"), ("maybe_m", "f8"), ("maybe_us", "i8")]
+     ("driven_m", "f8"), ("back_us", "i8"), ("maybe", "i8"), ("maybe_m", "f8"), ("maybe_us", "i8")]
 )  # fmt: skip
 """`corridor`: the one last followed (0: none), `chainage_m` and `seen_us`: where and when (0: unknown), `driven_m`: the way since.
-`nowhere`: the fix before was; `strayed`: some fix since then was; `excused`: by a detour. `maybe…`: where the fix before may have been."""
+`nowhere`: the fix before was; `strayed`: some fix since then was; `excused`: by a detour. `back_us`: well within some corridor since then
+(0: it is not). `maybe…`: where the fix before may have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +141,19 @@ class Following:
         value, subject = found.deviation[some], found.subject[some]
         away_m, half_m = self._away(track, fix[some], subject, value == BAD)
         level = np.select([away_m < 2 * half_m, away_m <= MAJOR_M], [Level.NOTICE, Level.WARNING], Level.MAJOR)
-        amount = np.where(found.long[some], track.moved_m[fix[some]], 0.0)
-        return Signals.of(fix[some], Kind.DEVIATION, subject, value, measure=away_m, amount=amount, level=level)
+        amount = _driven_off(track, fix[some], found.long[some], away_m - half_m)
+        since_us = np.where(value == GOOD, found.back_us[some], ABSENT)
+        return Signals.of(fix[some], Kind.DEVIATION, subject, value, measure=away_m, amount=amount, level=level, since_us=since_us)
 
     def _detours(self, track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:
         some = telling(track, fix, found.detour, Kind.DETOUR, standing)
         if len(some) == 0:
             return NO_SIGNALS
         value, subject = found.detour[some], found.subject[some]
-        away_m, _ = self._away(track, fix[some], subject, value == BAD)
-        amount = np.where(found.long[some], track.moved_m[fix[some]], 0.0)
-        return Signals.of(fix[some], Kind.DETOUR, subject, value, measure=away_m, amount=amount)
+        away_m, half_m = self._away(track, fix[some], subject, value == BAD)
+        amount = _driven_off(track, fix[some], found.long[some], away_m - half_m)
+        since_us = np.where(value == GOOD, found.back_us[some], ABSENT)
+        return Signals.of(fix[some], Kind.DETOUR, subject, value, measure=away_m, amount=amount, since_us=since_us)
 
     def _away(self, track: TrackBatch, fix: Index, subject: Index, asked: Mask) -> tuple[Metres, Metres]:
         """How far the fixes asked about are from their corridors, and half the width there."""
@@ -159,6 +162,11 @@ class Following:
         away_m, half_m = np.zeros(len(fix)), np.zeros(len(fix))
         away_m[some], half_m[some] = self.index.distance(track.lon[fix[some]], track.lat[fix[some]], row[some])
         return away_m, half_m
+
+
+def _driven_off(track: TrackBatch, fix: Index, long: Mask, outside_m: Metres) -> Metres:
+    """Metres driven off the corridor since the fix before: at the first fix off it, at least as far as that lies outside."""
+    return np.where(long, track.moved_m[fix], np.where(track.gap[fix], 0.0, np.maximum(outside_m, 0.0)))
 
 
 def _directions(track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:
@@ -188,6 +196,8 @@ class _View:
     chainage_m: Metres
     away_m: Metres
     near: Mask
+    covered: Mask
+    """One per fix: well within the width of some corridor in force, whichever way it drives."""
     forward: Mask
     backward: Mask
     parallel: Mask
@@ -214,6 +224,7 @@ class _View:
             chainage_m=np.append(passages.chainage_m, 0.0),
             away_m=np.append(passages.away_m, np.inf),
             near=np.append(passages.near, False),
+            covered=_any(whose[passages.near], len(fix)),
             forward=np.append(moving & (turn_deg <= PARALLEL_DEG), False),
             backward=np.append(moving & (turn_deg >= 180 - PARALLEL_DEG) & index.directed[corridor], False),
             parallel=np.append(~moving | (np.abs(turn_deg - 90) >= 90 - PARALLEL_DEG), False),
@@ -236,6 +247,7 @@ class _Found:
     """The fix before was nowhere too, so the way between was driven off the corridor."""
     back_m: Metres
     since_us: Index
+    back_us: Index
     skipped_m: Metres
     left_us: Index
     joined_us: Index
@@ -265,6 +277,7 @@ def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, view: _
     )
     placed = np.where(seen == Seen.FOLLOWED, here, np.where(seen == Seen.CONFIRMED, there, -1))
     found.seen[at], found.passage[at] = seen, placed
+    mine["back_us"] = np.where(view.covered[at], np.where(mine["back_us"] != 0, mine["back_us"], track.time_us[fix]), 0)
     _tell(at, view, found, mine, here=here, there=there)
     memory[track.owner[fix]] = _remember(at, view, found, mine, time_us=track.time_us[fix], there=there)
 
@@ -275,7 +288,7 @@ def _after_silence(track: TrackBatch, fix: Index, mine: Memory) -> Memory:
     long = gap & (track.lapse_s[fix] > LOST_S)
     mine["course"][gap & (mine["course"] == Course.FOLLOWING)] = Course.OFF
     mine["course"][long] = Course.LOST
-    for name in ("seen_us", "maybe", "nowhere", "strayed"):
+    for name in ("seen_us", "back_us", "maybe", "nowhere", "strayed"):
         mine[name][gap] = 0
     mine["driven_m"] += track.moved_m[fix]
     return mine
@@ -340,6 +353,7 @@ def _tell(at: Index, view: _View, found: _Found, mine: Memory, *, here: Index, t
     found.detour[at] = np.where(confirmed & ~same, END, detour)
     found.direction[at] = np.select([confirmed & ~same, back | from_start], [END, BAD], direction)
     found.back_m[at] = np.where(back, -ahead_m, np.where(from_start, np.abs(chainage_m - mine["maybe_m"]), 0.0))
+    found.back_us[at] = np.where(mine["back_us"] != 0, mine["back_us"], ABSENT)
     found.since_us[at] = np.where(from_start, mine["maybe_us"], ABSENT)
     found.long[at] = nowhere & mine["nowhere"]
     left_out = confirmed & same & (mine["seen_us"] != 0) & ~mine["excused"]

@@ -166,7 +166,7 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
     _gather(rows, at[bad], time_us[bad], signal.take(bad), enough[bad])
     good = (then == State.RECOVERING) & (signal.value < Value.NEUTRAL)
     first = good & (state == State.OPEN)
-    rows["over_us"][at[first]] = time_us[first]
+    rows["over_us"][at[first]] = np.where(signal.since_us != ABSENT, np.maximum(signal.since_us, rows["last_us"][at]), time_us)[first]
     rows["recovery"][at[first]] = 0
     rows["recovery"][at[good]] += signal.weight[good]
 

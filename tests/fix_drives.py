@@ -66,6 +66,12 @@ def stretch(road: Road, from_m: float, to_m: float, aside_m: float = 0.0) -> Roa
     return list(zip(lon.tolist(), lat.tolist(), strict=True))
 
 
+def sidestep(road: Road, at_m: float, from_m: float, to_m: float) -> Road:
+    """Straight across the road at a chainage, from one distance to its right to another."""
+    (x, y), (u, v) = ([float(value[0]) for value in place(road, [at_m], aside_m)[:2]] for aside_m in (from_m, to_m))
+    return [(x, y), (u, v)]
+
+
 def grid(*corners_m: tuple[float, float], lon: float = 110.0, lat: float = 30.0) -> Road:
     """A road through corners given in metres east and north of a place."""
     east, north = metres_per_degree(lat)
@@ -107,6 +113,11 @@ class Drive:
         self.rows.append(row | others)
         self.time_us += int(self.every_s * 1e6)
 
+    @property
+    def now_s(self) -> float:
+        """Seconds since noon at which the next fix will be."""
+        return (self.time_us - NOON_US) / 1e6
+
     def fixes(self, rng: np.random.Generator | None = None, sigma_m: float = 0.0) -> FixBatch:
         return batch(self.rows, rng, sigma_m)
 
@@ -115,8 +126,9 @@ def batch(rows: Sequence[dict[str, Any]], rng: np.random.Generator | None = None
     """Fixes from what is said of them; received a second later, positioned, with ignition on, unless said otherwise."""
     count = len(rows)
     usual = {
-        "frame": 0, "vehicle_id": 1, "dated": True, "altitude_m": 4.0, "valid": True, "alarm_bits": 0, "status_bits": 3, "mileage_km": np.nan,
-        "satellites": 12, "signal": 20, "source": 0, "backfill": False, "speed_kmh": 0.0, "course_deg": 0.0, "terminal_id": 7,
+        "frame": 0, "terminal_id": 7, "vehicle_id": 1, "dated": True, "altitude_m": 4.0, "speed_kmh": 0.0, "course_deg": 0.0,
+        "valid": True, "alarm_bits": 0, "status_bits": 3, "mileage_km": np.nan, "satellites": 12, "signal": 20, "source": 0,
+        "backfill": False,
     }  # fmt: skip
     columns: dict[str, Any] = {}
     for name, about in FixBatch.columns().items():
@@ -128,7 +140,7 @@ def batch(rows: Sequence[dict[str, Any]], rng: np.random.Generator | None = None
         east, north = metres_per_degree(columns["lat"])
         columns["lon"] = columns["lon"] + rng.normal(0, sigma_m, count) / east
         columns["lat"] = columns["lat"] + rng.normal(0, sigma_m, count) / north
-    digest = (columns["lon"] * 1e7).astype(np.int64) * 31 + (columns["lat"] * 1e7).astype(np.int64) + columns["alarm_bits"]
+    digest = (columns["lon"] * 1e7).astype(np.int64) * 31 + np.nan_to_num(columns["lat"] * 1e7).astype(np.int64) + columns["alarm_bits"]
     return FixBatch(**columns, digest=digest, raw=Spans.of([b""] * count))
 
 
@@ -196,11 +208,19 @@ def restarted(state: State, atlas: Atlas, also: Sequence[Rule] = ()) -> State:
     return after
 
 
-def story(ledger: Ledger, fixes: FixBatch, *kinds: Kind) -> list[tuple[str, float, float]]:
-    """Kind, start and end of each incident, in seconds since the first fix."""
-    zero = int(fixes.time_us.min())
-    told = ledger.incidents(*kinds)
+def story(ledger: Ledger, *kinds: Kind) -> list[tuple[Kind, float, float]]:
+    """Kind, start and end of each incident, in seconds since noon; an incident that lasts ends at infinity."""
     return [
-        (Kind(row["kind"]).name, (row["start_us"] - zero) / 1e6, (row["end_us"] - zero) / 1e6 if row["end_us"] != ABSENT else np.inf)
-        for row in told
+        (Kind(row["kind"]), (row["start_us"] - NOON_US) / 1e6, (row["end_us"] - NOON_US) / 1e6 if row["end_us"] != ABSENT else np.inf)
+        for row in ledger.incidents(*kinds)
     ]
+
+
+def cut(fixes: FixBatch, size: int) -> list[FixBatch]:
+    """The fixes in batches of a size."""
+    return [fixes.take(np.arange(first, min(first + size, len(fixes)))) for first in range(0, len(fixes), size)]
+
+
+def shuffled(fixes: FixBatch, rng: np.random.Generator, late_s: float = 110.0) -> FixBatch:
+    """The fixes in an order in which each may come up to that much later than those around it."""
+    return fixes.take(np.argsort(fixes.received_us + rng.integers(0, int(late_s * 1e6), len(fixes)), kind="stable"))

@@ -39,7 +39,11 @@ class Plain:
         ]
         found: list[dict[str, Any]] = []
         for terminal_id in sorted({row["terminal_id"] for row in rows}):
-            mine = {(row["time_us"], row["digest"]): row for row in rows if row["terminal_id"] == terminal_id and not row["faults"] & int(quality.CLOCK)}
+            mine = {
+                (row["time_us"], row["digest"]): row
+                for row in rows
+                if row["terminal_id"] == terminal_id and not row["faults"] & int(quality.CLOCK)
+            }
             found += _Terminal(self).run([mine[key] for key in sorted(mine)])
         return sorted(found, key=lambda row: (row["start_us"], row["kind"], row["subject"], row["terminal_id"]))
 
@@ -52,7 +56,17 @@ class _Terminal:
         self.heard_us = 0
         self.incidents: dict[tuple[Kind, int], dict[str, Any]] = {}
         self.closed: list[dict[str, Any]] = []
-        self.course = {"state": "lost", "corridor": 0, "chainage": 0.0, "seen_us": 0, "driven": 0.0, "nowhere": False, "strayed": False, "maybe": None}
+        self.course = {
+            "state": "lost",
+            "corridor": 0,
+            "chainage": 0.0,
+            "seen_us": 0,
+            "driven": 0.0,
+            "nowhere": False,
+            "strayed": False,
+            "maybe": None,
+            "back_us": 0,
+        }
 
     def run(self, fixes: list[Fix]) -> list[dict[str, Any]]:
         for fix in fixes:
@@ -81,7 +95,8 @@ class _Terminal:
         if away - 60 > 160 / 3.6 * lapse_s:
             before = self.jumps[-1] if self.jumps else None
             agrees = before is not None and (
-                distance_m(before["lon"], before["lat"], fix["lon"], fix["lat"]) - 60 <= 160 / 3.6 * (fix["time_us"] - before["time_us"]) / 1e6
+                distance_m(before["lon"], before["lat"], fix["lon"], fix["lat"]) - 60
+                <= 160 / 3.6 * (fix["time_us"] - before["time_us"]) / 1e6
             )
             self.jumps = [*self.jumps, fix] if agrees else [fix]
             believed = len(self.jumps) >= 3
@@ -98,12 +113,13 @@ class _Terminal:
 
     # the machine
 
-    def machine(self, fix: Fix, said: Said) -> None:
+    def machine(self, fix: Fix, said: Said) -> None:  # noqa: C901, PLR0912 - the plain version is one long look
         kind, subject, value, about = said
         rule, now, key = evidence.EVIDENCE[kind], fix["time_us"], (kind, subject)
         if value == "moment":
             self.closed.append(self.fresh(fix, kind, subject, about) | {
-                "start_us": about["since_us"], "opened_us": now, "last_us": about["until_us"], "end_us": about["until_us"], "ended": Ended.RETURNED,
+                "start_us": about["since_us"], "opened_us": now, "last_us": about["until_us"], "end_us": about["until_us"],
+                "ended": Ended.RETURNED,
                 "evidence": 1, "level": about["level"], "retrospective": self.heard_us - now > incidents.LIVE_US,
             })  # fmt: skip
             return
@@ -127,11 +143,11 @@ class _Terminal:
             it["peak"] = (min if rule.least else max)(it["peak"], about.get("measure", 0.0))
             it["level"] = max(it["level"], about.get("level", Level.INFO))
             it["last_us"] = about.get("until_us", now)
-        elif value == "good" or value == "end":
+        elif value in {"good", "end"}:
             if not it["opened_us"]:
                 del self.incidents[key]
                 return
-            it["over_us"] = it["over_us"] or now
+            it["over_us"] = it["over_us"] or max(about.get("since_us", now), it["last_us"])
             it["recovery"] += about.get("weight", 1)
         lasted_s = (it["last_us"] - it["start_us"]) / 1e6
         if not it["opened_us"]:
@@ -149,9 +165,9 @@ class _Terminal:
     def fresh(self, fix: Fix, kind: Kind, subject: int, about: dict[str, float]) -> dict[str, Any]:
         start = about.get("since_us", fix["time_us"])
         return {
-            "kind": kind, "subject": subject, "terminal_id": fix["terminal_id"], "start_us": start, "opened_us": 0, "last_us": start, "end_us": -1,
-            "ended": Ended.OPEN, "level": Level.INFO, "peak": about.get("measure", 0.0), "total": 0.0, "evidence": 0, "proof": 0, "over_us": 0,
-            "recovery": 0, "lat": fix["lat"], "lon": fix["lon"], "digest": fix["digest"], "retrospective": False,
+            "kind": kind, "subject": subject, "terminal_id": fix["terminal_id"], "start_us": start, "opened_us": 0, "last_us": start,
+            "end_us": -1, "ended": Ended.OPEN, "level": Level.INFO, "peak": about.get("measure", 0.0), "total": 0.0, "evidence": 0,
+            "proof": 0, "over_us": 0, "recovery": 0, "lat": fix["lat"], "lon": fix["lon"], "digest": fix["digest"], "retrospective": False,
         }  # fmt: skip
 
     def close(self, key: tuple[Kind, int], end_us: float, ended: Ended) -> None:
@@ -179,12 +195,12 @@ class _Terminal:
             level = Level.WARNING if fence.stay == Stay.OUT else Level.INFO
             said.append((Kind.INSIDE, fence.id, value, {"weight": 2 if deep else 1, "level": level}))
             if fence.dwell_s < math.inf:
-                weight = 2 if deep else 1
-                said.append((Kind.DWELT, fence.id, value, {"wait_s": fence.dwell_s, "level": Level.NOTICE, "weight": 1 if inside else 1}))
-                del weight
+                said.append((Kind.DWELT, fence.id, value, {"wait_s": fence.dwell_s, "level": Level.NOTICE}))
             if fence.day_kmh < math.inf:
                 pace = "end" if not inside else "bad" if fix["speed_kmh"] > fence.day_kmh else "good"
-                said.append((Kind.OVERSPEED_INSIDE, fence.id, pace, {"measure": fix["speed_kmh"], "amount": fix["moved"], "level": Level.WARNING}))
+                said.append(
+                    (Kind.OVERSPEED_INSIDE, fence.id, pace, {"measure": fix["speed_kmh"], "amount": fix["moved"], "level": Level.WARNING})
+                )
         return said
 
     # corridors
@@ -197,9 +213,12 @@ class _Terminal:
                 away, part = _to_segment(fix, a, b)
                 length = distance_m(*a[:2], *b[:2])
                 if away <= corridor.half_width_m + corridors.MARGIN_M:
-                    passage = {"corridor": corridor.id, "chainage": along + part * length, "away": away, "near": away <= 0.8 * corridor.half_width_m,
+                    near = away <= 0.8 * corridor.half_width_m
+                    passage = {"corridor": corridor.id, "chainage": along + part * length, "away": away, "near": near,
                                "course": _course(a, b), "directed": corridor.directed}  # fmt: skip
-                    if number == run + 1:
+                    begins = math.hypot(*_flat(*a[:2], fix["lon"], fix["lat"])) <= corridor.half_width_m + corridors.MARGIN_M
+                    turn = abs((_course(a, b) - _course(corridor.points[number - 1], a) + 180) % 360 - 180) if number else 0
+                    if number == run + 1 and begins and turn <= corridors.TURN_BACK_DEG:
                         if away < found[-1]["away"]:
                             found[-1] = passage
                     else:
@@ -214,26 +233,31 @@ class _Terminal:
             passage["parallel"] = not moving or turn <= 60 or turn >= 120
         return found
 
-    def corridor_rule(self, fix: Fix) -> list[Said]:
+    def corridor_rule(self, fix: Fix) -> list[Said]:  # noqa: C901 - likewise
         if not self.plain.corridors:
             return []
         c, now = self.course, fix["time_us"]
         if fix["gap"]:
             lapse_s = (now - fix["previous"]["time_us"]) / 1e6 if fix["previous"] else math.inf
             c["state"] = "lost" if lapse_s > following.LOST_S else "off" if c["state"] == "following" else c["state"]
-            c |= {"seen_us": 0, "maybe": None, "nowhere": False, "strayed": False}
+            c |= {"seen_us": 0, "back_us": 0, "maybe": None, "nowhere": False, "strayed": False}
         c["driven"] += fix["moved"]
         passages = self.passages(fix)
         here, there = self.choose(fix, passages)
         maybe = c["maybe"]
         agrees = there and there["near"] and maybe and maybe["corridor"] == there["corridor"]
         agrees = agrees and abs(there["chainage"] - maybe["chainage"]) <= _reach(now - maybe["us"])
-        if any(distance_m(fix["lon"], fix["lat"], *end[:2]) <= corridor.terminus_m for corridor in self.plain.corridors for end in (corridor.points[0], corridor.points[-1])):
+        if any(
+            distance_m(fix["lon"], fix["lat"], *end[:2]) <= corridor.terminus_m
+            for corridor in self.plain.corridors
+            for end in (corridor.points[0], corridor.points[-1])
+        ):
             seen = "terminus"
         elif agrees:
             seen = "confirmed"
         else:
             seen = "followed" if here else "beside" if there else "crossing" if passages else "nowhere"
+        c["back_us"] = (c["back_us"] or now) if any(p["near"] for p in passages) else 0
         said = self.corridor_says(fix, seen, here, there)
         placed = {"followed": here, "confirmed": there}.get(seen)
         old_maybe = c["maybe"]
@@ -264,12 +288,16 @@ class _Terminal:
             return p["away"] + doubt + (40 if p["backward"] else 0)
 
         reach = _reach(fix["time_us"] - c["seen_us"])
-        mine = [p for p in passages if c["state"] == "following" and c["seen_us"] and p["corridor"] == c["corridor"] and abs(p["chainage"] - c["chainage"]) <= reach]
+        mine = [
+            p
+            for p in passages
+            if c["state"] == "following" and c["seen_us"] and p["corridor"] == c["corridor"] and abs(p["chainage"] - c["chainage"]) <= reach
+        ]
         here = min(mine, key=cost, default=None)
         others = [p for p in passages if (p["forward"] and here["backward"] if here else p["parallel"])]
         return here, min(others, key=cost, default=None)
 
-    def corridor_says(self, fix: Fix, seen: str, here: Any, there: Any) -> list[Said]:
+    def corridor_says(self, fix: Fix, seen: str, here: Any, there: Any) -> list[Said]:  # noqa: C901 - likewise
         c = self.course
         placed = {"followed": here, "confirmed": there}.get(seen)
         subject = c["corridor"] or (placed["corridor"] if placed else 0)
@@ -287,7 +315,13 @@ class _Terminal:
             corridor = next(each for each in self.plain.corridors if each.id == subject)
             away = min(_to_segment(fix, a, b)[0] for a, b in zip(corridor.points, corridor.points[1:], strict=False))
             level = Level.NOTICE if away < 2 * corridor.half_width_m else Level.WARNING if away <= following.MAJOR_M else Level.MAJOR
-            about = {"measure": away, "amount": fix["moved"] if c["nowhere"] else 0.0, "level": level}
+            about = {
+                "measure": away,
+                "amount": fix["moved"] if c["nowhere"] else 0.0 if fix["gap"] else max(away - corridor.half_width_m, 0),
+                "level": level,
+            }
+        if deviation == "good" and c["back_us"]:
+            about = {"since_us": c["back_us"]}
         said: list[Said] = [(Kind.DEVIATION, subject, deviation, about)]
         ahead = placed["chainage"] - c["chainage"] if placed else 0.0
         direction, about = "neutral" if judged and seen != "terminus" else "good", {"level": Level.WARNING}
@@ -303,7 +337,13 @@ class _Terminal:
                 about |= {"amount": abs(there["chainage"] - c["maybe"]["chainage"]), "since_us": c["maybe"]["us"]}
         said.append((Kind.WRONG_DIRECTION, subject, direction, about))
         skipped = ahead - c["driven"]
-        if seen == "confirmed" and there["corridor"] == subject and c["seen_us"] and (c["strayed"] or c["state"] == "following") and skipped > 500:
+        if (
+            seen == "confirmed"
+            and there["corridor"] == subject
+            and c["seen_us"]
+            and (c["strayed"] or c["state"] == "following")
+            and skipped > 500
+        ):
             times = {"since_us": c["seen_us"], "until_us": c["maybe"]["us"], "measure": skipped, "level": Level.WARNING}
             said.append((Kind.SHORTCUT, subject, "moment", times))
         return said

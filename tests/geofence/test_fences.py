@@ -1,0 +1,240 @@
+"""Fences: what is inside, for whom, when, and what is told of coming and going."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fix_drives import NOON_US, Drive, batch, grid, judged, restarted, story
+from geofence.check import Atlas, begin, check
+from geofence.datum import distance_m, metres_per_degree
+from geofence.fences import Circle, Fence, FenceIndex, Line, Polygon, Stay
+from tracks.event import Ended, Kind, Level
+from tracks.week import Window
+
+HOME = (110.0, 30.0)
+
+
+def index(*shapes: Any, **properties: Any) -> FenceIndex:
+    return FenceIndex.of([Fence(number, shape, **properties) for number, shape in enumerate(shapes, 1)])
+
+
+def at(east_m: float, north_m: float) -> tuple[np.ndarray, np.ndarray]:
+    ((lon, lat),) = grid((east_m, north_m), lon=HOME[0], lat=HOME[1])
+    return np.array([lon]), np.array([lat])
+
+
+def inside(fences: FenceIndex, east_m: float, north_m: float) -> list[int]:
+    return fences.inside(*at(east_m, north_m))[1].tolist()
+
+
+def test_a_position_on_the_edge_is_inside() -> None:
+    box = index(Polygon.rectangle(110.0, 30.0, 110.01, 30.01))
+    lon, lat = np.array([110.0, 110.01, 110.005, 110.0100001]), np.array([30.0, 30.005, 30.01, 30.005])
+
+    assert [0, 1, 2] == box.inside(lon, lat)[0].tolist()
+
+
+def test_a_hole_is_outside_and_its_edge_is_an_edge() -> None:
+    outer = [(110.0, 30.0), (110.02, 30.0), (110.02, 30.02), (110.0, 30.02), (110.0, 30.0)]
+    hole = [(110.008, 30.008), (110.012, 30.008), (110.012, 30.012), (110.008, 30.012), (110.008, 30.008)]
+    fences = index(Polygon([outer, hole]))
+    lon, lat = np.array([110.01]), np.array([30.01])
+
+    assert 0 == len(fences.inside(lon, lat)[0])
+    assert fences.edge_m(np.array([0]), lon, lat)[0] == pytest.approx(0.002 * metres_per_degree(30.0)[0], rel=0.01)
+
+
+@pytest.mark.parametrize("lat", [5.0, 30.0, 52.0])
+def test_a_circle_is_round_on_the_ground(lat: float) -> None:
+    fences = index(Circle(110.0, lat, 5000.0))
+    rng = np.random.default_rng(1)
+    lon, there = 110 + rng.uniform(-0.1, 0.1, 4000), lat + rng.uniform(-0.06, 0.06, 4000)
+
+    assert np.flatnonzero(distance_m(110.0, lat, lon, there) <= 5000).tolist() == sorted(fences.inside(lon, there)[0].tolist())
+
+
+def test_a_line_has_its_width() -> None:
+    fences = index(Line(grid((0, 0), (5000, 0)), 100.0))
+
+    assert [[0], [0], []] == [inside(fences, 2500, away_m) for away_m in (0, 49, 51)]
+
+
+def test_the_distance_to_an_edge_is_in_metres_on_either_side() -> None:
+    fences = index(Polygon([grid((0, 0), (1000, 0), (1000, 1000), (0, 1000), (0, 0))]), Circle(*HOME, 500.0))
+
+    assert [300, 200, 100] == pytest.approx(
+        [fences.edge_m(np.array([0]), *at(*place))[0] for place in ((300, 500), (1200, 500), (500, 1100))], abs=0.3
+    )
+    assert [400, 100] == pytest.approx([fences.edge_m(np.array([1]), *at(*place))[0] for place in ((100, 0), (600, 0))], abs=0.3)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Polygon([[(110, 30), (110.1, 30.1), (110.1, 30), (110, 30.1), (110, 30)]]),
+        Polygon([[(110, 30), (110.1, 30), (110.2, 30), (110, 30)]]),
+        Circle(110, 30, 0.0),
+    ],
+)
+def test_a_shape_that_encloses_nothing_is_refused(shape: Any) -> None:
+    with pytest.raises(ValueError, match="encloses no area"):
+        index(shape)
+
+
+def test_two_fences_of_one_id_are_refused() -> None:
+    with pytest.raises(ValueError, match="same id"):
+        FenceIndex.of([Fence(1, Circle(*HOME, 100.0)), Fence(1, Circle(*HOME, 200.0))])
+
+
+# what is told
+
+PLACE = Circle(*grid((3000, 0))[0], 500.0)
+
+
+def through(drive: Drive | None = None) -> Drive:
+    return (drive or Drive()).along(grid((0, 0), (6000, 0)))
+
+
+def told(fences: list[Fence], drive: Drive, roster: dict[int, Any] | None = None, *kinds: Kind) -> list[tuple[Kind, float, float]]:
+    return story(judged([drive.fixes(np.random.default_rng(4), 6.0)], Atlas(fences=FenceIndex.of(fences, roster))), *kinds)
+
+
+def test_coming_and_going_is_told_with_its_times() -> None:
+    ((kind, start, end),) = told([Fence(1, PLACE)], through())
+
+    assert Kind.INSIDE == kind
+    assert (250, 353) == pytest.approx((start, end), abs=10)
+
+
+def test_the_words_of_coming_and_going_are_entered_and_left() -> None:
+    ledger = judged([through().fixes()], Atlas(fences=FenceIndex.of([Fence(1, PLACE)])))
+
+    assert ["entered", "left"] == ledger.words
+
+
+def test_one_fix_deep_inside_is_enough_for_one_that_reports_rarely() -> None:
+    assert 1 == len(told([Fence(1, Circle(*grid((3000, 0))[0], 80.0))], through(Drive(every_s=20, kmh=36))))
+
+
+def test_standing_at_the_edge_with_noise_is_one_visit() -> None:
+    drive = Drive().along(grid((0, 0), (2500, 0)))
+    for _ in range(300):
+        drive.wait(10)
+    assert 1 == len(told([Fence(1, Circle(*grid((3000, 0))[0], 502.0))], drive.along(grid((2500, 0), (3000, 0)))))
+
+
+def test_driving_along_the_edge_with_noise_is_not_told_again_and_again() -> None:
+    road = grid((0, 0), (20_000, 0))
+    strip = Polygon([grid((0, 0), (20_000, 0), (20_000, 2000), (0, 2000), (0, 0))])
+
+    assert len(told([Fence(1, strip)], Drive().along(road))) <= 1
+
+
+def test_a_fence_is_told_only_to_those_it_is_meant_for() -> None:
+    fences = [
+        Fence(1, PLACE, parties=frozenset({("group", 3)})),
+        Fence(2, PLACE, parties=frozenset({("vehicle", 9), ("line", 71)})),
+        Fence(3, PLACE),
+    ]
+    roster = {7: [("line", 71), ("group", 4)], 8: [("group", 3)]}
+
+    ledger = judged([through().fixes()], Atlas(fences=FenceIndex.of(fences, roster)))
+
+    assert [2, 3] == [row["subject"] for row in ledger.incidents()]
+
+
+def test_a_fence_counts_only_while_it_is_valid_and_in_its_hours() -> None:
+    wednesday, other_day = Window(frozenset({2}), 12 * 60, 13 * 60), Window(frozenset({0, 1, 3, 4, 5, 6}), 0, 24 * 60)
+    night = Window(frozenset(range(7)), 22 * 60, 6 * 60)
+    fences = [
+        Fence(1, PLACE, windows=[wednesday]),
+        Fence(2, PLACE, windows=[other_day]),
+        Fence(3, PLACE, windows=[night]),
+        Fence(4, PLACE, valid_us=(NOON_US - 1, NOON_US)),
+        Fence(5, PLACE, valid_us=(NOON_US, NOON_US + 3_600_000_000)),
+    ]
+    ledger = judged([through().fixes()], Atlas(fences=FenceIndex.of(fences)))
+
+    assert [1, 5] == [row["subject"] for row in ledger.incidents()]
+
+
+def test_a_fence_that_runs_out_while_one_is_inside_ends_the_visit() -> None:
+    until_us = NOON_US + 300_000_000
+    (row,) = judged([through().fixes()], Atlas(fences=FenceIndex.of([Fence(1, PLACE, valid_us=(NOON_US, until_us))]))).incidents()
+
+    assert (Ended.RULE, until_us) == (row["ended"], row["end_us"])
+
+
+def test_a_fence_that_is_taken_away_while_one_is_inside_ends_the_visit() -> None:
+    atlas, bare = Atlas(fences=FenceIndex.of([Fence(1, PLACE)]), version=1), Atlas(version=2)
+    fixes = through().fixes()
+    state = begin(atlas)
+    state.adopt(check(fixes.take(np.arange(30)), atlas, state).change)
+    checked = check(fixes.take(np.arange(30, 40)), bare, restarted(state, bare))
+
+    assert [("left", Ended.RULE)] == list(zip(checked.events.words(), checked.events.ended.tolist(), strict=True))
+    assert [1] == checked.events.version.tolist()
+
+
+def test_a_stay_longer_than_allowed_is_dwelling() -> None:
+    drive = Drive().along(grid((0, 0), (3000, 0))).wait(900).along(grid((3000, 0), (6000, 0)))
+    dwelt = told([Fence(1, PLACE, dwell_s=600)], drive, None, Kind.DWELT)
+
+    assert [(Kind.DWELT, pytest.approx(250, abs=10), pytest.approx(1253, abs=20))] == dwelt
+    assert [] == told([Fence(1, PLACE, dwell_s=1200)], drive, None, Kind.DWELT)
+
+
+def test_too_fast_inside_is_told_by_day_and_by_night_limits() -> None:
+    night_us = NOON_US + 11 * 3_600_000_000
+    slow, fast = Fence(1, PLACE, day_kmh=40), Fence(2, PLACE, day_kmh=30)
+    dark = Fence(3, PLACE, day_kmh=40, night_kmh=30)
+
+    def subjects(time_us: int) -> list[int]:
+        ledger = judged([through(Drive(time_us=time_us)).fixes()], Atlas(fences=FenceIndex.of([slow, fast, dark])))
+        return [row["subject"] for row in ledger.incidents(Kind.OVERSPEED_INSIDE)]
+
+    assert [2] == subjects(NOON_US)
+    assert [2, 3] == subjects(night_us)
+
+
+def test_a_zone_to_stay_in_is_left_and_entered_again() -> None:
+    zone = Fence(
+        1,
+        Polygon([grid((-500, -500), (3000, -500), (3000, 500), (-500, 500), (-500, -500))]),
+        stay=Stay.IN,
+        parties=frozenset({("vehicle", 7)}),
+    )
+    drive = Drive().along(grid((0, 0), (4000, 0))).along(grid((4000, 0), (0, 0)))
+    fixes = drive.fixes(np.random.default_rng(2), 6.0)
+    ledger = judged([fixes], Atlas(fences=FenceIndex.of([zone], {7: [("vehicle", 7)]})))
+    (row,) = ledger.incidents()
+
+    assert ["strayed", "returned"] == ledger.words
+    assert (Kind.OUTSIDE, Level.MAJOR) == (row["kind"], row["level"])
+    assert (300, 500) == pytest.approx(((row["start_us"] - NOON_US) / 1e6, (row["end_us"] - NOON_US) / 1e6), abs=10)
+    assert row["peak"] == pytest.approx(1000, abs=30)
+
+
+def test_being_where_one_must_not_be_is_a_warning() -> None:
+    (row,) = judged([through().fixes()], Atlas(fences=FenceIndex.of([Fence(1, PLACE, stay=Stay.OUT)]))).incidents()
+
+    assert (Kind.INSIDE, Level.WARNING) == (row["kind"], row["level"])
+
+
+def test_a_vehicle_that_sleeps_inside_has_not_left() -> None:
+    drive = Drive().along(grid((0, 0), (3000, 0))).wait(60).silence(8 * 3600).wait(60)
+    (row,) = judged([drive.fixes()], Atlas(fences=FenceIndex.of([Fence(1, PLACE)]))).incidents()
+
+    assert Ended.OPEN == row["ended"]
+
+
+def test_a_thousand_fences_on_one_place_are_all_found() -> None:
+    fences = FenceIndex.of([Fence(number, Circle(*HOME, 100.0 + number)) for number in range(1, 1001)])
+    ledger = judged(
+        [batch([{"time_us": NOON_US + second * 10_000_000, "lon": HOME[0], "lat": HOME[1]} for second in range(3)])], Atlas(fences=fences)
+    )
+
+    assert 1000 == len(ledger.incidents(Kind.INSIDE))

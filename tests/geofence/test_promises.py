@@ -1,0 +1,147 @@
+"""What the room promises whoever feeds it: only the fixes count, not how they came; state moves by `adopt` alone, and through bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fix_drives import Drive, Ledger, cut, judged, line71, restarted, shuffled
+from fix_plain import Plain
+from fix_worlds import ATLAS, CORRIDORS, DRIVING, FENCES, OPEN_ATLAS, STOPS, world
+from geofence.check import begin, check
+from geofence.quality import Quality
+from tracks.event import EventBatch, Kind
+from tracks.fix import ABSENT, FixBatch
+
+SEEDS = (5, 7, 11)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_columns_find_what_the_plain_version_finds(seed: int) -> None:
+    fixes = world(np.random.default_rng(seed))
+    told = judged(cut(fixes, 50), OPEN_ATLAS).incidents()
+
+    assert [_fact(row) for row in Plain(FENCES, CORRIDORS, STOPS).judge(fixes)] == [_fact(row) for row in told]
+
+
+def _fact(row: dict[str, Any]) -> tuple[Any, ...]:
+    lasting = Kind(row["kind"]).name, row["subject"], row["terminal_id"], row["start_us"], row["opened_us"], row["end_us"]
+    lasting += int(row["ended"]), row["digest"], bool(row["retrospective"]), round(row["lat"], 9), round(row["lon"], 9)
+    if row["end_us"] == ABSENT:
+        return lasting  # of what lasts the events say how it was when last told
+    return (*lasting, row["evidence"], int(row["level"]), row["last_us"], round(row["peak"], 3), round(row["total"], 2))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_how_fixes_come_changes_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    fixes = world(rng)
+    late = shuffled(fixes, rng)
+    doubled = FixBatch.concat([late, late.take(np.sort(rng.integers(0, len(late), 20)))])
+    together = judged([fixes], ATLAS, [DRIVING])
+
+    assert len(together.incidents()) > 40, "too little happens in this world"
+    assert together.facts() == judged(cut(fixes, 1), ATLAS, [DRIVING]).facts(), "one at a time"
+    assert together.facts() == judged(cut(late, 11), ATLAS, [DRIVING]).facts(), "out of order"
+    assert together.facts() == judged(cut(doubled, 30), ATLAS, [DRIVING], restart_every=2).facts(), "twice, out of order, restarting"
+
+
+def test_the_number_of_workers_changes_nothing() -> None:
+    fixes = world(np.random.default_rng(8))
+    alone = judged(cut(fixes, 20), ATLAS, [DRIVING])
+    workers = [judged(cut(fixes.take(fixes.terminal_id % 2 == odd), 20), ATLAS, [DRIVING]) for odd in (0, 1)]
+
+    assert set(alone.facts()) == {fact for worker in workers for fact in worker.facts()}
+
+
+def test_what_is_checked_again_because_the_commit_failed_is_the_same() -> None:
+    fixes = world(np.random.default_rng(9))
+    state, ledger = begin(ATLAS, [DRIVING]), Ledger()
+    for part in cut(fixes, 60):
+        first, again = check(part, ATLAS, state, [DRIVING]), check(part, ATLAS, state, [DRIVING])
+
+        assert _same(first.events, again.events)
+        ledger.write(again)
+        state.adopt(again.change)
+    assert ledger.facts() == judged([fixes], ATLAS, [DRIVING]).facts()
+
+
+def _same(one: EventBatch, other: EventBatch) -> bool:
+    return all(np.array_equal(getattr(one, name), getattr(other, name), equal_nan=name in {"lat", "lon"}) for name in EventBatch.columns())
+
+
+def test_a_worker_that_died_with_an_old_state_finds_the_same_from_the_stored_track() -> None:
+    """What was packed some time ago and the fixes since then, as the table has them, are as good as the state that was lost."""
+    fixes = world(np.random.default_rng(10))
+    half = cut(fixes, len(fixes) // 2)
+    state, ledger = begin(ATLAS, [DRIVING]), Ledger()
+    old = None
+    for part in cut(half[0], 20):
+        checked = check(part, ATLAS, state, [DRIVING])
+        ledger.write(checked)
+        state.adopt(checked.change)
+        old = old or restarted(state, ATLAS, [DRIVING])
+    assert old is not None
+    for part in [half[0], *half[1:]]:
+        checked = check(part, ATLAS, old, [DRIVING])
+        ledger.write(checked)
+        old.adopt(checked.change)
+
+    assert ledger.facts() == judged([fixes], ATLAS, [DRIVING]).facts()
+
+
+def test_a_vehicle_moves_to_another_worker_and_is_forgotten_by_the_first() -> None:
+    fixes = world(np.random.default_rng(12))
+    mover = int(fixes.terminal_id[0])
+    ledger, first, second = Ledger(), begin(ATLAS, [DRIVING]), begin(ATLAS, [DRIVING])
+    mine = np.flatnonzero(fixes.terminal_id == mover)
+    moved = np.isin(np.arange(len(fixes)), mine[len(mine) // 2 :])
+    for state, part in ((first, fixes.take(~moved)), (second, fixes.take(moved))):
+        if state is second:
+            second.unpack(first.pack(mover))
+            first.forget([mover])
+        checked = check(part, ATLAS, state, [DRIVING])
+        ledger.write(checked)
+        state.adopt(checked.change)
+
+    assert [4, 1] == [len(first), len(second)]
+    assert mover not in first.terminals()
+    assert ledger.facts() == judged([fixes], ATLAS, [DRIVING]).facts()
+
+
+def test_a_state_packed_by_other_rules_is_refused() -> None:
+    state = begin(OPEN_ATLAS)
+    state.adopt(check(world(np.random.default_rng(1)), OPEN_ATLAS, state).change)
+
+    with pytest.raises(ValueError, match="another version"):
+        begin(ATLAS, [DRIVING]).unpack(state.pack(1))
+
+
+def test_a_fix_older_than_the_window_is_given_back_as_stale_and_moves_nothing() -> None:
+    drive = Drive().along(line71())
+    long_ago, since = drive.fixes(), Drive(time_us=drive.time_us).along(line71(1)).fixes()
+    state = begin(OPEN_ATLAS)
+    for part in (long_ago, since):
+        state.adopt(check(part, OPEN_ATLAS, state).change)
+    before = state.pack(7)
+    odd = replace(long_ago.take(np.array([5, 20])), digest=np.array([1, 2]))
+    checked = check(odd, OPEN_ATLAS, state)
+    state.adopt(checked.change)
+
+    assert [0, 1] == checked.stale.tolist()
+    assert (checked.quality & Quality.STALE).all()
+    assert 0 == len(checked.events)
+    assert before == state.pack(7)
+
+
+def test_a_batch_of_nothing_and_fixes_of_nobody_are_no_trouble() -> None:
+    fixes = Drive(terminal_id=ABSENT).along(line71()[:9]).fixes()
+    state = begin(ATLAS, [DRIVING])
+    for part in (fixes.take(np.empty(0, np.int64)), fixes):
+        checked = check(part, ATLAS, state, [DRIVING])
+        state.adopt(checked.change)
+
+        assert (0, 0) == (len(checked.events), len(state))
