@@ -6,8 +6,8 @@ Text has no fixed-width form and stays scalar.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final, Self
 
 import construct
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from protocols.columnar import Column
 
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - wall-clock times of terminals carry no zone
+GMT8: Final = timezone(timedelta(hours=8))
+"""The zone in which the standard's wall clocks hang."""
 
 
 class Adapter(construct.Adapter):  # type: ignore[misc] # construct carries no types
@@ -49,7 +51,10 @@ class Flags(int):
 
 
 class Bits(Adapter):
-    """An unsigned word of flags. Both forms are the number; one value also knows its words."""
+    """An unsigned word of flags. Both forms are the number; one value also knows its words.
+
+    Built from the number, from a list of words, or from what JSON has of either (`{"bits": …}`).
+    """
 
     def __init__(self, subcon: Any, names: Sequence[str | None]) -> None:  # noqa: ANN401 - construct carries no types
         super().__init__(subcon, f">u{subcon.sizeof()}")
@@ -58,8 +63,22 @@ class Bits(Adapter):
     def _decode(self, obj: int, _context: object, _path: str) -> Flags:
         return Flags.of(obj, self.names)
 
-    def _encode(self, obj: int, _context: object, _path: str) -> int:
-        return obj
+    def _encode(self, obj: Any, _context: object, path: str) -> int:  # noqa: ANN401 - as Python or JSON has it
+        if isinstance(obj, Mapping):
+            return int(obj["bits"])
+        if isinstance(obj, list):
+            unknown = set(obj).difference(self.names)
+            if unknown:
+                msg = f"{sorted(unknown)} are none of {[name for name in self.names if name]}"
+                raise construct.MappingError(msg, path)
+            return sum(1 << self.names.index(word) for word in set(obj))
+        return int(obj)
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> int:  # noqa: ANN401 - construct carries no types
+        # what other fields see is the number, however it was given
+        word = self._encode(obj, context, path)
+        self.subcon._build(word, stream, context, path)  # noqa: SLF001 - how constructs call one another
+        return word
 
     def column(self, raw: Column) -> NDArray[np.int64]:
         """The word as a signed 64-bit number, which holds any of 32 bits."""
@@ -156,8 +175,11 @@ _HOUR, _MINUTE, _SECOND = _clock_table(24, 3600), _clock_table(60, 60), _clock_t
 class BcdTime(Adapter):
     """YYMMDDhhmmss as six BCD bytes, 2000 to 2099: a wall-clock `datetime`, or None where it is no real date (quirks D1, D2).
 
-    The column is `datetime64[s]` with NaT. None is written as zeros. Which zone the wall clock hangs in is not the field's affair.
+    The column is `datetime64[s]` with NaT. None is written as zeros. Which zone the wall clock hangs in is not the field's affair;
+    only when an instant is to be written (a `datetime` or an ISO 8601 text with a zone) it is that of the standard.
     """
+
+    zone: tzinfo = GMT8
 
     def __init__(self) -> None:
         super().__init__(construct.Bytes(6), [("month", ">u2"), ("day", "u1"), ("hour", "u1"), ("minute", "u1"), ("second", "u1")])
@@ -172,8 +194,13 @@ class BcdTime(Adapter):
         except ValueError:
             return None
 
-    def _encode(self, obj: datetime | None, _context: object, _path: str) -> bytes:
-        return bytes.fromhex(f"{obj:%y%m%d%H%M%S}") if obj else bytes(6)
+    def _encode(self, obj: datetime | str | None, _context: object, _path: str) -> bytes:
+        if isinstance(obj, str):
+            obj = datetime.fromisoformat(obj)
+        if obj is None:
+            return bytes(6)
+        wall = obj.astimezone(self.zone) if obj.tzinfo else obj
+        return bytes.fromhex(f"{wall:%y%m%d%H%M%S}")
 
     def column(self, raw: Column) -> NDArray[np.datetime64]:
         """Table look-ups only: the month's first day, then days, hours, minutes and seconds on top of it."""
@@ -186,6 +213,8 @@ class BcdTime(Adapter):
 
 class UtcBcdTime(BcdTime):
     """The same bytes where the standard means UTC and says so: an aware `datetime`."""
+
+    zone: tzinfo = UTC
 
     def _decode(self, obj: bytes, context: object, path: str) -> datetime | None:
         wall = super()._decode(obj, context, path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import reduce
 from operator import xor
 from typing import Any, Final
@@ -23,6 +23,8 @@ from protocols.jt808.header import BYTES_2013, BYTES_2019, EDITIONS, PHONE_2013_
 from protocols.jt808.messages.items import ITEMS
 from protocols.jt808.messages.location import ALARMS, REPORT
 from protocols.jt808.messages.registry import MESSAGES, parse, plain
+from protocols.jt808.vendors import meaning
+from protocols.parts import Code, Hex
 from protocols.text import Text
 from tracks.fix import ABSENT, FixBatch
 from tracks.reject import RejectBatch
@@ -151,9 +153,8 @@ def _body(frames: FrameBatch, row: int, zone_s: int) -> tuple[dict[str, Any], Re
             reason = Reject.ENCRYPTED
         return {"raw": body.hex()}, reason, error.why
     note = None
-    reports = fields.get("reports")
-    if reports is not None and len(reports) != fields["count"]:
-        note = f"it announces {fields['count']} reports and holds {len(reports)} 汇报条数不符"
+    if "reports" in fields and len(fields["reports"]) != fields.get("count", len(fields["reports"])):
+        note = f"it announces {fields['count']} reports and holds {len(fields['reports'])} 汇报条数不符"
     told: dict[str, Any] = _told(fields, zone_s)
     return told, Reject.NONE, note
 
@@ -184,34 +185,48 @@ def _fix(found: FixBatch, row: int, zone_s: int) -> dict[str, Any]:
 
 
 def _items(items: list[dict[str, Any]], rest: bytes, zone_s: int) -> dict[str, Any]:
-    """Items by name; those we do not know or cannot read by their id, in hex; a list where an id comes again; `rest` is no whole item."""
+    """Items by name, those outside the standards by their id; a list where an id comes again; `rest` is no whole item."""
     told: dict[str, list[Any]] = {}
     for item in items:
         known = ITEMS.get(item["id"])
         value = known.parse(item["value"]) if known else None
         if known is None or value is None:
-            told.setdefault(f"0x{item['id']:02x}", []).append(item["value"].hex())
+            told.setdefault(f"0x{item['id']:02x}", []).append(_vendors(item["id"], item["value"], zone_s))
         else:
             told.setdefault(known.name, []).append(_told(value, zone_s))
     once = {name: values[0] if len(values) == 1 else values for name, values in told.items()}
     return once | ({"rest": rest.hex()} if rest else {})
 
 
+def _vendors(item_id: int, value: bytes, zone_s: int) -> Any:  # noqa: ANN401 - text or an object
+    """An item outside the standards: its bytes in hex and, where a maker's table has it, what it may mean."""
+    known = meaning(item_id, value)
+    if known is None:
+        return value.hex()
+    return {"raw": value.hex(), "profile": known.profile, "name": known.name, "value": _told(known.value, zone_s)}
+
+
 def _told(value: Any, zone_s: int) -> Any:  # noqa: ANN401 - fields are of many kinds
-    """A field's value as JSON has it: instants in UTC, bytes in hex, flags as number and words."""
+    """A field's value as JSON has it: instants in UTC, bytes in hex, flags and codes as number and words."""
+    told = value
     match value:
         case Mapping():
-            return _fields(value, zone_s)
+            told = _fields(value, zone_s)
         case list():
-            return [_told(each, zone_s) for each in value]
+            told = [_told(each, zone_s) for each in value]
         case datetime():
-            return _instant(value if value.tzinfo else value - timedelta(seconds=zone_s))
+            told = _instant(value if value.tzinfo else value - timedelta(seconds=zone_s))
+        case time():
+            told = value.isoformat()
         case bytes():
-            return value.hex()
+            told = value.hex()
         case Flags():
-            return {"bits": int(value), "set": value.words}
-        case _:
-            return value
+            told = {"bits": int(value), "set": value.words}
+        case Code():
+            told = {"code": int(value), "word": value.word}
+        case Hex():
+            told = f"0x{value:0{value.width}x}"
+    return told
 
 
 def _fields(fields: Mapping[str, Any], zone_s: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ oracle that `split` is held against. Neither ever raises for bytes.
 - The header's form is said by bit 14; where the declared length fits only the other form, the other form it is (quirks B1, B2).
 - The body is what the header declares, or what is there if that is less; if the two differ the frame is refused as LENGTH_MISMATCH but
   still readable (quirk B7).
+- The serial number of three messages of a vendor has one byte (quirk B6).
 - Reasons in order: TRUNCATED (no whole header), BAD_ESCAPE (a stray 7D, and checksum or length do not bear it out), CHECKSUM,
   LENGTH_MISMATCH, BAD_SUBPACKAGE (quirk F3).
 - A raw 7E inside a body cuts a frame into bad pieces (quirk A5): when the first declares a length that ends exactly where a later piece of
@@ -40,6 +41,7 @@ from protocols.jt808.header import (
     PACKAGE_LAYOUT,
     PACKAGED_BIT,
     RESERVED_BIT,
+    SHORT_SERIAL_IDS,
     V2013,
     V2019,
     VERSION_BIT,
@@ -121,7 +123,8 @@ def _read(pieces: _Pieces) -> FrameBatch:
     clean, start = pieces.clean, pieces.clean.start
     buffer = clean.buffer
     length = clean.length
-    attributes = LEAD_LAYOUT.cast(buffer, start)["attributes"]
+    lead = LEAD_LAYOUT.cast(buffer, start)
+    attributes = lead["attributes"]
     tiny = length < LEAD_LAYOUT.itemsize
     if tiny.any():
         # what was read there belongs to the flag and the next piece, but for one byte of three
@@ -129,7 +132,8 @@ def _read(pieces: _Pieces) -> FrameBatch:
     declared = (attributes & LENGTH_BITS).astype(np.int64)
     packaged = (attributes & PACKAGED_BIT) != 0
     modern = (attributes & VERSION_BIT) != 0
-    header = BYTES_2013 + VERSION_BYTES * modern + PACKAGE_BYTES * packaged
+    short = _short_serials(lead["message_id"])
+    header = BYTES_2013 + VERSION_BYTES * modern + PACKAGE_BYTES * packaged - short
     actual = length - header - 1
     misfit = actual != declared
     if misfit.any():
@@ -151,6 +155,8 @@ def _read(pieces: _Pieces) -> FrameBatch:
     reject[pieces.doubtful & (reject != Reject.NONE)] = Reject.BAD_ESCAPE
     message_id, version, serial = head["message_id"].astype(np.int32), head["protocol_version"], head["serial"]
     high, low = head["phone"]
+    if short.any():
+        serial = np.where(short, serial >> 8, serial)
     cut = actual < 0
     if cut.any():
         reject[cut] = Reject.TRUNCATED
@@ -178,6 +184,15 @@ def _read(pieces: _Pieces) -> FrameBatch:
         body=Spans(buffer, begin, begin + np.maximum(np.minimum(declared, actual), 0)),
         raw=pieces.raw,
     )
+
+
+def _short_serials(message_id: Column) -> Mask:
+    """Which rows have a serial number of one byte."""
+    first, *others = SHORT_SERIAL_IDS
+    short: Mask = message_id == first
+    for other in others:
+        short |= message_id == other
+    return short
 
 
 def _headers(buffer: Bytes, start: Index, modern: Mask) -> dict[str, Column]:
@@ -249,16 +264,17 @@ def frame_of(wire: bytes) -> Frame:
     declared = attributes & LENGTH_BITS
     packaged = bool(attributes & PACKAGED_BIT)
     modern = bool(attributes & VERSION_BIT)
+    short = int.from_bytes(padded[:2], "big") in SHORT_SERIAL_IDS
 
     def actual_of(form: bool) -> int:  # noqa: FBT001 - the form is the version bit
-        return len(data) - (BYTES_2019 if form else BYTES_2013) - PACKAGE_BYTES * packaged - CHECKSUM_BYTES
+        return len(data) - (BYTES_2019 if form else BYTES_2013) + short - PACKAGE_BYTES * packaged - CHECKSUM_BYTES
 
     if actual_of(modern) != declared and actual_of(not modern) == declared:
         modern = not modern
     actual = actual_of(modern)
     struct = HEADER_2019 if modern else HEADER_2013
     head = struct.parse(padded)
-    package = PACKAGE.parse(padded[struct.sizeof() :]) if packaged else None
+    package = PACKAGE.parse(padded[struct.sizeof() - short :]) if packaged else None
     total, index = (package.total, package.index) if package and actual >= 0 else (0, 0)
     checksum = 0
     for byte in data:
@@ -274,14 +290,14 @@ def frame_of(wire: bytes) -> Frame:
         reject = Reject.LENGTH_MISMATCH
     elif packaged and not 1 <= index <= total:
         reject = Reject.BAD_SUBPACKAGE
-    whole = len(data) >= struct.sizeof()
-    begin = min(struct.sizeof() + PACKAGE_BYTES * packaged, len(data))
+    whole = len(data) >= struct.sizeof() - short
+    begin = min(struct.sizeof() - short + PACKAGE_BYTES * packaged, len(data))
     return Frame(
         message_id=head.message_id if len(data) >= LEAD_LAYOUT.itemsize else ABSENT,
         edition=V2019 if modern else V2013,
         protocol_version=head.protocol_version if modern else 0,
         phone=head.phone if whole else "",
-        serial=head.serial if whole else 0,
+        serial=head.serial >> 8 * short if whole else 0,
         total=total,
         index=index,
         encryption=attributes >> ENCRYPTION_SHIFT & ENCRYPTION_BITS,

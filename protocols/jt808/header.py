@@ -26,6 +26,9 @@ RESERVED_BIT: Final = 0x8000
 
 PHONE_2013_BYTES, PHONE_2019_BYTES = 6, 10
 
+SHORT_SERIAL_IDS: Final = (0x4401, 0x5501, 0x5502)
+"""Messages of one vendor whose serial number has one byte (quirk B6)."""
+
 LEAD = Struct("message_id" / Int16ub, "attributes" / Int16ub)
 HEADER_2013 = Struct("message_id" / Int16ub, "attributes" / Int16ub, "phone" / Phone(PHONE_2013_BYTES), "serial" / Int16ub)
 HEADER_2019 = Struct(
@@ -54,6 +57,7 @@ def encode(
     """One whole frame on the wire, with the header form of `edition`; package `index` of `total` when `total` is given.
 
     Raises ValueError for a body that needs packages, or a terminal whose name the header cannot carry.
+    A serial number of one byte is the lower one.
     """
     if len(body) > LENGTH_BITS:
         msg = f"a body of {len(body)} bytes needs packages: one frame carries {LENGTH_BITS}"
@@ -66,6 +70,8 @@ def encode(
         "phone": phone_bytes(terminal, PHONE_2019_BYTES if modern else PHONE_2013_BYTES).hex(),
         "serial": serial,
     }
-    head = (HEADER_2019 if modern else HEADER_2013).build(fields)
+    head: bytes = (HEADER_2019 if modern else HEADER_2013).build(fields)
+    if message_id in SHORT_SERIAL_IDS:
+        head = head[:-2] + head[-1:]
     package = PACKAGE.build({"total": total, "index": index}) if total else b""
     return wrap(head + package + body)

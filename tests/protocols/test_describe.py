@@ -13,11 +13,6 @@ from protocols.jt808.header import V2013, encode
 from tracks.verdict import Reject
 from vectors import jt808
 
-LENGTHS = {
-    # vendor messages whose serial number has one byte (quirk B6); the header of the standard has two (§4.4.3)
-    "f0591",
-    "f0593",
-}
 EMPTY_RESPONSES = {
     # 0x8001 and 0x8100 without a body, which the standard does not have (§8.2, §8.6 of 2013)
     "f0243",
@@ -28,6 +23,10 @@ EMPTY_RESPONSES = {
     "f0354",
     "f0356",
     "f0358",
+}
+ENCRYPTED = {
+    # a 0x0801 that is too short for its fields, with the RSA bit set (quirk B4)
+    "f0246",
 }
 UNKNOWN = {
     # made-up ids of demonstrations, and one (0x0304) that no edition has
@@ -49,8 +48,10 @@ def expected_reject(vector: dict[str, Any]) -> str | None:
     other_form = any("OTHER header layout" in flag for flag in vector.get("flags", []))
     if not vector["checksum_ok"]:
         return "checksum"
-    if vector["id"] in LENGTHS or (not vector["length_ok"] and not other_form):
+    if not vector["length_ok"] and not other_form:
         return "length_mismatch"
+    if vector["id"] in ENCRYPTED:
+        return "encrypted"
     if vector["id"] in EMPTY_RESPONSES:
         return "truncated"
     return "unknown_message" if vector["id"] in UNKNOWN else None
@@ -238,11 +239,14 @@ def test_a_body_too_short_for_a_position_is_truncated_and_shown_raw() -> None:
     assert len(frame["body"]["raw"]) == 2 * 27
 
 
-def test_a_message_without_declaration_is_kept_and_shown_raw() -> None:
+def test_a_body_full_of_flags_and_escapes_is_told_as_it_was_meant() -> None:
     (frame,) = describe(jt808.synthetic("body_of_7e_7d").hex())
 
     assert (frame["ok"], frame["message"]) == (True, "transparent_up")
-    assert frame["body"] == {"raw": "007e7d7e7d01027e7d7e7d01027e7d7e7d01027e7d7e7d0102"}
+    assert frame["body"] == {
+        "subtype": {"code": 0, "word": "gnss_detail"},
+        "data": "7e7d7e7d01027e7d7e7d01027e7d7e7d01027e7d7e7d0102",
+    }
 
 
 def test_a_batch_tells_its_good_reports_and_its_bad_ones() -> None:

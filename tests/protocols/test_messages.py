@@ -9,114 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generated_jt808 import DWORDS, LOCATIONS, WALL_TIMES, WORDS
+from generated_jt808 import DWORDS
 from protocols.errors import ProtocolError
 from protocols.jt808.frames import frame_of
-from protocols.jt808.header import EDITIONS, V2011, V2013, V2019
+from protocols.jt808.header import V2011, V2013, V2019
 from protocols.jt808.messages import MESSAGES, build, parse
 from protocols.jt808.messages.items import ITEMS
-from protocols.jt808.messages.known import BOTH, DOWN, UP
 from protocols.text import Text, decode, encode
 from tracks.verdict import Reject
 from vectors import jt808
-
-BYTES = st.integers(0, 255)
-
-
-def texts(most: int) -> st.SearchStrategy[str]:
-    """Texts that fit `most` bytes and have no padding of their own."""
-    letters = st.sampled_from("0123456789ABCabc-粤京测豫鲁")
-    return st.text(letters, max_size=most).filter(lambda text: len(encode(text)) <= most)
-
-
-GENERAL = st.fixed_dictionaries({"reply_serial": WORDS, "reply_id": WORDS, "result": BYTES})
-REPORT = LOCATIONS.map(lambda fields: fields | {"time": fields["time"] and fields["time"].replace(microsecond=0)})
-REPLY = st.builds(lambda serial, report: {"reply_serial": serial} | report, WORDS, REPORT.filter(lambda report: report["time"]))
-BATCH = st.fixed_dictionaries(
-    {"count": WORDS, "kind": st.integers(0, 1), "reports": st.lists(st.one_of(REPORT, st.binary(max_size=27)), max_size=3)}
-)
-PLATE = {"plate_colour": st.sampled_from([1, 2, 3, 4, 5, 9]), "plate": st.sampled_from(["粤B12345", "京AD12345", "豫Q00001", "鲁C3333学"])}
-AREA = {"province": WORDS, "city": WORDS}
-
-
-def registrations(maker: int, model: int, terminal_id: int) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries(AREA | {"maker": texts(maker), "model": texts(model), "terminal_id": texts(terminal_id)} | PLATE)
-
-
-ROUND_TRIPS: dict[tuple[int, int], st.SearchStrategy[dict[str, Any]]] = {
-    (0x0001, V2013): GENERAL,
-    (0x8001, V2019): GENERAL,
-    (0x0002, V2013): st.just({}),
-    (0x0003, V2013): st.just({}),
-    (0x0004, V2019): st.just({}),
-    (0x8004, V2019): st.fixed_dictionaries({"time": WALL_TIMES.map(lambda wall: wall.replace(tzinfo=UTC))}),
-    (0x0100, V2011): registrations(5, 8, 7),
-    (0x0100, V2013): registrations(5, 20, 7),
-    (0x0100, V2019): registrations(11, 30, 30),
-    (0x8100, V2013): st.fixed_dictionaries({"reply_serial": WORDS, "result": st.just(0), "auth_code": texts(40)}),
-    (0x0102, V2013): st.fixed_dictionaries({"auth_code": texts(40)}),
-    (0x0102, V2019): st.fixed_dictionaries({"auth_code": texts(40), "imei": texts(15), "software": texts(20)}),
-    (0x0200, V2013): REPORT,
-    (0x8201, V2013): st.just({}),
-    (0x0201, V2013): REPLY,
-    (0x0500, V2013): REPLY,
-    (0x0704, V2013): BATCH,
-}
-
-
-def without_empty_rest(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: without_empty_rest(each) for name, each in value.items() if name != "rest" or each}
-    return [without_empty_rest(each) for each in value] if isinstance(value, list) else value
-
-
-@pytest.mark.parametrize(("message_id", "edition"), ROUND_TRIPS, ids=lambda value: f"{value:04x}" if value > 2 else EDITIONS[value])
-@given(st.data())
-def test_what_is_built_is_parsed_back_to_the_same_fields(message_id: int, edition: int, data: st.DataObject) -> None:
-    fields = data.draw(ROUND_TRIPS[message_id, edition])
-    body = build(message_id, edition, fields)
-
-    assert without_empty_rest(parse(message_id, edition, body)) == without_empty_rest(fields)
-
-
-def test_every_declared_message_has_a_round_trip() -> None:
-    assert {message.id for message in MESSAGES.values() if message.supported} == {message_id for message_id, _ in ROUND_TRIPS}
-
-
-PADDED = {
-    # 0x0100 with pads that are read but not written: behind instead of before (2019), NUL instead of space (2011)
-    "f0047",
-    "f0049",
-    "f0051",
-    "f0244",
-    "f0266",
-    "f0330",
-    "f0775",
-}
-
-
-@pytest.mark.parametrize("vector", jt808.frames(), ids=lambda vector: vector["id"])
-def test_bodies_from_the_road_are_parsed_and_built_to_the_same_bytes(vector: dict) -> None:
-    frame = frame_of(jt808.wire(vector))
-    message = MESSAGES.get(frame.message_id)
-    if not message or not message.supported or frame.total > 1 or (frame.message_id in {0x8001, 0x8100} and not frame.body):
-        return
-    fields = parse(frame.message_id, frame.edition, frame.body)
-    rebuilt = build(frame.message_id, message.edition_of(frame.edition, frame.body), fields)
-
-    assert rebuilt == frame.body or (vector["id"] in PADDED and parse(frame.message_id, frame.edition, rebuilt) == fields)
-
-
-@pytest.mark.parametrize("vector", jt808.bodies(), ids=lambda vector: vector["id"])
-def test_bodies_without_a_frame_are_read_or_refused(vector: dict) -> None:
-    edition = V2019 if vector["version_hint"] == "2019" else V2013
-    reason = Reject.NONE
-    try:
-        parse(int(vector["msg_id"], 16), edition, bytes.fromhex(vector["body_hex"]))
-    except ProtocolError as error:
-        reason = error.reason
-
-    assert reason in {Reject.NONE, Reject.TRUNCATED, Reject.UNSUPPORTED, Reject.UNKNOWN_MESSAGE}
 
 
 def registered(name: str) -> dict[str, Any]:
@@ -226,28 +127,11 @@ def test_a_field_that_is_missing_is_named() -> None:
         build(0x8001, V2013, {"reply_serial": 1})
 
 
-@pytest.mark.parametrize(("message_id", "reason"), [(0x8103, Reject.UNSUPPORTED), (0x7777, Reject.UNKNOWN_MESSAGE)])
-def test_a_message_we_know_of_is_unsupported_and_any_other_unknown(message_id: int, reason: Reject) -> None:
+def test_an_id_that_nobody_has_defined_is_unknown() -> None:
     with pytest.raises(ProtocolError) as caught:
-        parse(message_id, V2013, b"")
+        parse(0x7777, V2013, b"")
 
-    assert caught.value.reason == reason
-
-
-def test_names_are_unique_and_directions_follow_the_top_bit() -> None:
-    names = [message.name for message in MESSAGES.values()]
-    against = {message.id for message in MESSAGES.values() if message.direction != (DOWN if message.id & 0x8000 else UP)}
-
-    assert len(set(names)) == len(names)
-    # vendors' own
-    assert against == {0x0310, 0x4401, 0x8888}
-    assert MESSAGES[0x0310].direction == BOTH
-
-
-def test_every_id_of_the_vectors_is_known_but_those_no_standard_has() -> None:
-    ids = {int(vector["msg_id"], 16) for vector in jt808.frames()}
-
-    assert ids - MESSAGES.keys() == {0x0091, 0x0093, 0x0304}
+    assert caught.value.reason == Reject.UNKNOWN_MESSAGE
 
 
 def test_item_names_are_unique() -> None:
@@ -281,6 +165,6 @@ def test_active_safety_alarms_are_read_with_the_short_mark_and_the_long(vector: 
 
     assert value["alarm_id"] == 1
     assert value["time"] == datetime(2019, 12, 11, 18, 31)  # noqa: DTZ001 - a wall clock
-    assert value["mark"]["terminal_id"].startswith(b"4444444")
+    assert value["mark"]["terminal_id"] == "4444444"
     assert (value["mark"]["sequence"], value["mark"]["attachments"]) == (3, 2)
     assert [tyre["pressure_kpa"] for tyre in value.get("tyres", [])] in ([], [3, 8])

@@ -38,3 +38,9 @@ def synthetic(name: str) -> bytes:
 def wire(vector: dict[str, Any]) -> bytes:
     """A frame as it travels."""
     return bytes.fromhex(vector.get("wire_hex") or vector["hex"])
+
+
+def catalogue() -> dict[int, tuple[str, str]]:
+    """Message id → direction and editions that define a body."""
+    lines = (line.split(maxsplit=2) for line in (HERE / "jt808_messages.txt").read_text("utf-8").splitlines() if line[0] != "#")
+    return {int(message_id, 16): (direction, editions) for message_id, direction, editions in lines}

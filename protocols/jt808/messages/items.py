@@ -15,17 +15,16 @@ from construct import (
     ConstructError,
     ExprAdapter,
     Int8ub,
-    Int16sb,
     Int16ub,
     Int32ub,
     SizeofError,
     Struct,
     Terminated,
-    this,
 )
 
-from protocols.adapters import BcdTime, Bits, MicroDegrees, Scaled, SignMagnitude
+from protocols.adapters import Bits, Scaled, SignMagnitude
 from protocols.jt808.messages.registry import plain
+from protocols.jt808.messages.subiao import ADAS, BLIND_ZONE, DSM, TYRES
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,7 @@ def _size(form: Any) -> int | None:  # noqa: ANN401 - construct carries no types
 
 VIDEO_ALARMS: Final = ("signal_lost", "signal_covered", "storage_fault", "other_fault", "overcrowded", "abnormal_driving", "recording_full")
 ABNORMAL_DRIVING: Final = ("fatigue", "phone", "smoking")
+STORES: Final = (*(f"main_{number}" for number in range(1, 13)), *(f"backup_{number}" for number in range(1, 5)))
 VEHICLE_SIGNALS: Final = (
     "low_beam",
     "high_beam",
@@ -73,44 +73,14 @@ VEHICLE_SIGNALS: Final = (
     "heater",
     "clutch",
 )
-VEHICLE_STATE: Final = ("acc_on", "left_turn", "right_turn", "wiper", "brake", "card_in", None, None, None, None, "positioned")
-TYRE_ALARMS: Final = ("periodic", "high_pressure", "low_pressure", "hot", "sensor", "unbalanced", "slow_leak", "battery_low")
 NO_READING: Final = 0xFF
 CHANNELS: Final = tuple(f"channel_{number}" for number in range(1, 33))
-
-_MARK: Final = ("terminal_id" / Bytes(7), "time" / BcdTime(), "sequence" / Int8ub, "attachments" / Int8ub, "reserved" / Bytes(1))
-_LONG_MARK: Final = ("terminal_id" / Bytes(30), *_MARK[1:4], "reserved" / Bytes(2))
-_PLACE: Final = ("speed_kmh" / Int8ub, "altitude_m" / Int16sb, "lat" / MicroDegrees(), "lon" / MicroDegrees(), "time" / BcdTime())
-
-
-def _alarm(*middle: Any) -> tuple[Any, ...]:  # noqa: ANN401 - construct carries no types
-    """An active-safety alarm with the short mark of Jiangsu and the long one of Guangdong."""
-    state = "vehicle_state" / Bits(Int16ub, VEHICLE_STATE)
-    return tuple(
-        Struct("alarm_id" / Int32ub, "flag" / Int8ub, *middle, *_PLACE, state, "mark" / Struct(*mark)) for mark in (_MARK, _LONG_MARK)
-    )
-
-
-_KIND_AND_LEVEL: Final = ("type" / Int8ub, "level" / Int8ub)
-
 
 _PRESSURE: Final = ExprAdapter(
     Int8ub,
     decoder=lambda byte, _context: None if byte == NO_READING else byte,
     encoder=lambda pressure, _context: NO_READING if pressure is None else pressure,
 )
-
-
-def _tyre_alarm(mark: tuple[Any, ...], position: Any) -> Struct:  # noqa: ANN401 - construct carries no types
-    tyre = Struct(
-        "position" / position,
-        "alarms" / Bits(Int16ub, TYRE_ALARMS),
-        "pressure_kpa" / Int16ub,
-        "temperature_c" / Int16sb,
-        "battery_percent" / Int16ub,
-    )
-    head = ("alarm_id" / Int32ub, "flag" / Int8ub, *_PLACE, "vehicle_state" / Bits(Int16ub, VEHICLE_STATE), "mark" / Struct(*mark))
-    return Struct(*head, "count" / Int8ub, "tyres" / Array(this.count, tyre))
 
 
 ITEMS: Final = {
@@ -133,13 +103,16 @@ ITEMS: Final = {
     0x14: Item("video_alarms", (Bits(Int32ub, VIDEO_ALARMS),)),
     0x15: Item("video_lost", (Bits(Int32ub, CHANNELS),)),
     0x16: Item("video_covered", (Bits(Int32ub, CHANNELS),)),
-    0x17: Item("storage_faults", (Bits(Int16ub, [*(f"main_{n}" for n in range(1, 13)), *(f"backup_{n}" for n in range(1, 5))]),)),
+    # one byte of it from some (quirk D12)
+    0x17: Item("storage_faults", (Bits(Int16ub, STORES), Bits(Int8ub, STORES))),
     0x18: Item(
         "abnormal_driving",
         (
             # the table of items prints two bytes, the table of fields three
             Struct("behaviours" / Bits(Int16ub, ABNORMAL_DRIVING), "fatigue_degree" / Int8ub),
             Struct("behaviours" / Bits(Int16ub, ABNORMAL_DRIVING)),
+            # and one terminal sends four (quirk D12)
+            Struct("behaviours" / Bits(Int16ub, ABNORMAL_DRIVING), "fatigue_degree" / Int8ub, "reserved" / Bytes(1)),
         ),
     ),
     0x25: Item("vehicle_signals", (Bits(Int32ub, VEHICLE_SIGNALS),)),
@@ -147,19 +120,8 @@ ITEMS: Final = {
     0x2B: Item("analogue", (Struct("ad1" / Int16ub, "ad0" / Int16ub),)),
     0x30: Item("signal", (Int8ub,)),
     0x31: Item("satellites", (Int8ub,)),
-    0x64: Item(
-        "adas_alarm",
-        _alarm(
-            *_KIND_AND_LEVEL,
-            "front_speed_kmh" / Int8ub,
-            "front_distance_s" / Scaled(Int8ub, 10),
-            "departure" / Int8ub,
-            "sign_kind" / Int8ub,
-            "sign_value" / Int8ub,
-        ),
-    ),
-    0x65: Item("dsm_alarm", _alarm(*_KIND_AND_LEVEL, "fatigue_degree" / Int8ub, "reserved" / Bytes(4))),
-    # printed offsets are off by one; Guangdong writes the position in two bytes
-    0x66: Item("tyre_alarm", (_tyre_alarm(_MARK, Int8ub), _tyre_alarm(_LONG_MARK, Int16ub))),
-    0x67: Item("blind_zone_alarm", _alarm("type" / Int8ub)),
+    0x64: Item("adas_alarm", ADAS),
+    0x65: Item("dsm_alarm", DSM),
+    0x66: Item("tyre_alarm", TYRES),
+    0x67: Item("blind_zone_alarm", BLIND_ZONE),
 }

@@ -1,4 +1,4 @@
-"""Location reports and what their bits mean (JT/T 808-2013 §8.18; 2019 adds bits)."""
+"""Location reports and what their bits mean (JT/T 808-2013 §8.18; 2019 adds bits); tracking, alarm confirmation, link check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from construct import (
     Default,
     GreedyBytes,
-    GreedyRange,
+    If,
     Int8ub,
     Int16sb,
     Int16ub,
@@ -16,7 +16,6 @@ from construct import (
     Prefixed,
     Select,
     Struct,
-    len_,
     this,
 )
 
@@ -25,6 +24,7 @@ from protocols.columnar import Layout
 from protocols.jt808.header import V2011, V2013
 from protocols.jt808.messages.registry import declare
 from protocols.jt808.messages.session import EMPTY
+from protocols.parts import Count, Several
 from tracks.spans import Mask, Spans
 
 ALARMS: Final = (
@@ -128,15 +128,15 @@ ITEM = Struct("id" / Int8ub, "value" / Prefixed(Int8ub, GreedyBytes))
 REPORT = Struct(
     *LOCATION.subcons,
     # up to the end, or to what is no whole item (quirks D9, D10); `items.py` says what they mean
-    "items" / Default(GreedyRange(ITEM), []),
+    "items" / Default(Several(ITEM), []),
     "rest" / Default(GreedyBytes, b""),
 )
 REPLY = Struct("reply_serial" / Int16ub, *REPORT.subcons)
 BATCH = Struct(
-    "count" / Default(Int16ub, len_(this.reports)),
+    "count" / Count(Int16ub, "reports"),
     "kind" / Int8ub,
     # a report that is none stays bytes; the others stand (quirk D19)
-    "reports" / GreedyRange(Prefixed(Int16ub, Select(REPORT, GreedyBytes))),
+    "reports" / Several(Prefixed(Int16ub, Select(REPORT, GreedyBytes))),
     "rest" / Default(GreedyBytes, b""),
 )
 
@@ -146,8 +146,12 @@ def reply_edition(_edition: int, body: bytes) -> int:
     return V2013 if replies_with_serial(Spans.of([body]))[0] else V2011
 
 
-declare(0x0200, REPORT)
+declare(0x0200, REPORT, columns=True)
 declare(0x8201, EMPTY)
-declare(0x0201, {V2011: REPORT, V2013: REPLY}, reply_edition)
-declare(0x0500, REPLY)
-declare(0x0704, BATCH)
+declare(0x0201, {V2011: REPORT, V2013: REPLY}, reply_edition, columns=True)
+declare(0x0500, REPLY, columns=True)
+declare(0x0704, BATCH, columns=True)
+# an interval of 0 stops the tracking, and nothing follows it
+declare(0x8202, Struct("interval_s" / Int16ub, "valid_s" / If(this.interval_s != 0, Int32ub)))
+declare(0x8203, Struct("alarm_serial" / Int16ub, "kinds" / Bits(Int32ub, ALARMS)))
+declare(0x8204, EMPTY)

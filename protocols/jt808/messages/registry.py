@@ -1,21 +1,24 @@
 """`MESSAGES`: every message by id, and the scalar doors `parse` and `build`.
 
 `known.py` names all ids. A chapter file gives a message its body with one `declare(id, forms)`: one construct declaration per edition
-in which the body changed. A message without forms is recognised but unsupported.
-Where the header does not say which form a body has (2011 against 2013, terminals that mix editions), `choose` looks at the body.
+in which the body changed. A message without forms would be recognised but unsupported.
+Headers do not say which form a body has (2011 and 2013 share one, terminals mix editions), so the body is asked: `choose` where a message
+has a rule of its own, and otherwise the header's edition unless only another form reads the body to its last byte.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any, Final
 
-from construct import Construct, ConstructError, Container, GreedyBytes, ListContainer, StreamError, Struct
+from construct import Construct, ConstructError, Container, ListContainer, StreamError
 
 from protocols.errors import ProtocolError
 from protocols.jt808.header import EDITIONS
 from protocols.jt808.messages.known import KNOWN
+from protocols.parts import ends_well, octets
 from tracks.verdict import Reject
 
 Choose = Callable[[int, bytes], int]
@@ -31,17 +34,34 @@ class Message:
     name: str
     title: str
     standard: str
+    editions: str
+    """Editions of the standard that define a body, "2013 2019" say."""
     forms: Mapping[int, Construct] = field(default_factory=dict)
     choose: Choose | None = None
+    columns: bool = False
+    """Whole batches of it are read as columns (`fixes.py`)."""
 
     @property
     def supported(self) -> bool:
         """Its body is declared."""
         return bool(self.forms)
 
+    @property
+    def bodies(self) -> str:
+        """How its body is read: "columns, fields", "fields" or "no"; with the editions whose forms differ."""
+        if not self.supported:
+            return "no"
+        how = "columns, fields" if self.columns else "fields"
+        return f"{how} ({', '.join(EDITIONS[edition] for edition in sorted(self.forms))})" if len(self.forms) > 1 else how
+
     def edition_of(self, edition: int, body: bytes) -> int:
         """The edition whose form `body` has, from a header that says `edition`."""
-        return self.choose(edition, body) if self.choose else edition
+        if self.choose:
+            return self.choose(edition, body)
+        if len(self.forms) < 2 or ends_well(self.form(edition), body):  # noqa: PLR2004 - nothing to choose from
+            return edition
+        others = (other for other in sorted(self.forms, reverse=True) if self.forms[other] is not self.form(edition))
+        return next((other for other in others if ends_well(self.forms[other], body)), edition)
 
     def form(self, edition: int) -> Construct:
         """The body's declaration in an edition: the latest that is not younger, or the first."""
@@ -53,11 +73,12 @@ MESSAGES: Final = {message_id: Message(message_id, *about) for message_id, about
 """All messages by id."""
 
 
-def declare(message_id: int, forms: Construct | Mapping[int, Construct], choose: Choose | None = None) -> None:
+def declare(message_id: int, forms: Construct | Mapping[int, Construct], choose: Choose | None = None, *, columns: bool = False) -> None:
     """Give a known message its body: one form for all editions, or the form of each edition in which it changed."""
     message = MESSAGES[message_id]
     message.forms = forms if isinstance(forms, Mapping) else {0: forms}
     message.choose = choose
+    message.columns = columns
 
 
 def parse(message_id: int, edition: int, body: bytes) -> dict[str, Any]:
@@ -67,27 +88,29 @@ def parse(message_id: int, edition: int, body: bytes) -> dict[str, Any]:
     """
     message = _supported(message_id)
     form = message.form(message.edition_of(edition, body))
-    if not _keeps_rest(form):
-        form = Struct(*form.subcons, "rest" / GreedyBytes)
+    stream = BytesIO(body)
     try:
-        fields = plain(form.parse(body))
+        fields = plain(form.parse_stream(stream))
     except StreamError as error:
         msg = f"{message.name}: {len(body)} bytes end within {_where(error)}"
         raise ProtocolError(Reject.TRUNCATED, msg) from None
     except ConstructError as error:
         msg = f"{message.name}: {_where(error)} has no meaning: {error}"
         raise ProtocolError(Reject.BAD_FIELD, msg) from None
-    if not fields["rest"]:
-        del fields["rest"]
-    return dict(fields)
+    rest = fields.pop("rest", b"") or stream.read()
+    return dict(fields) | ({"rest": rest} if rest else {})
 
 
 def _keeps_rest(form: Construct) -> bool:
-    return any(field.name == "rest" for field in form.subcons)
+    """Whether the form itself ends with what is left over, as one that other forms are made of does."""
+    return any(field.name == "rest" for field in getattr(form, "subcons", ()))
 
 
 def build(message_id: int, edition: int, fields: Mapping[str, Any]) -> bytes:
-    """The body of these fields in an edition's form; raises ProtocolError when they do not make one."""
+    """The body of these fields in an edition's form; raises ProtocolError when they do not make one.
+
+    Fields may be as `parse` gives them or as JSON has them; counts and lengths may be left out.
+    """
     message = _supported(message_id)
     form = message.form(edition)
     try:
@@ -95,7 +118,7 @@ def build(message_id: int, edition: int, fields: Mapping[str, Any]) -> bytes:
     except (ConstructError, KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"{message.name} of {EDITIONS[edition]}: {error}"
         raise ProtocolError(Reject.BAD_FIELD, msg) from error
-    return body if _keeps_rest(form) else body + bytes(fields.get("rest", b""))
+    return body if _keeps_rest(form) else body + octets(fields.get("rest", b""))
 
 
 def _supported(message_id: int) -> Message:

@@ -1,4 +1,4 @@
-"""Responses, heartbeat, registration, authentication, time: what a terminal says before and between its reports."""
+"""Responses, heartbeat, registration, authentication, time, missing packages: what is said before and between reports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from construct import If, Int8ub, Int16ub, Struct, this
 from protocols.adapters import UtcBcdTime
 from protocols.jt808.header import V2011, V2013, V2019
 from protocols.jt808.messages.registry import declare
+from protocols.parts import Count, Several
 from protocols.text import CountedText, FixedText, RestText, decode
 
 EMPTY = Struct()
@@ -17,6 +18,15 @@ GENERAL_RESPONSE = Struct("reply_serial" / Int16ub, "reply_id" / Int16ub, "resul
 
 declare(0x0001, GENERAL_RESPONSE)
 declare(0x8001, GENERAL_RESPONSE)
+
+RESEND: Final = {
+    # 2013 counts in one byte, 2019 in two (quirk F5)
+    V2013: Struct("first_serial" / Int16ub, "count" / Count(Int8ub, "indexes"), "indexes" / Several(Int16ub)),
+    V2019: Struct("first_serial" / Int16ub, "count" / Count(Int16ub, "indexes"), "indexes" / Several(Int16ub)),
+}
+declare(0x8003, RESEND)
+declare(0x0005, RESEND)
+
 # some trackers put battery and signal here (quirk C14); it comes out as `rest`
 declare(0x0002, EMPTY)
 declare(0x0003, EMPTY)
