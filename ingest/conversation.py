@@ -81,8 +81,8 @@ class Spoken:
     answer: dict[int, bytes]
     opened: bool
     """Sessions were opened: who is who must be looked up again."""
-    leaving: list[int]
-    """Sessions that logged out: they end once their answer is sent."""
+    leaving: list[tuple[int, int]]
+    """(terminal id, login) of sessions that logged out: they end once their answer is sent."""
 
 
 @dataclass(slots=True)
@@ -189,7 +189,7 @@ class Conversation:
         if terminal is None or not self._is_here(terminal.id, int(turn.link[row])):
             turn.verdict[row] = Verdict.FAILED
         else:
-            turn.leaving.append(self.sessions.of_terminal[terminal.id])
+            turn.leaving.append((terminal.id, int(self.sessions.login[self.sessions.of_terminal[terminal.id]])))
 
     async def _open(self, turn: _Turn) -> None:
         """Log in everybody who may, with one question to the registry; the newest login of a terminal wins, here and elsewhere."""
@@ -300,4 +300,4 @@ class _Turn:
     answer: dict[int, bytes] = field(default_factory=dict)
     login: dict[tuple[int, str], int] = field(default_factory=dict)
     """(link slot, terminal) → row of the frame that asks for a session."""
-    leaving: list[int] = field(default_factory=list)
+    leaving: list[tuple[int, int]] = field(default_factory=list)

@@ -7,6 +7,7 @@ Messages with an answer of their own (0x8100, 0x8004) put it in `spoken` instead
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,23 +23,43 @@ SILENCE: Final = -1
 RESULT: Final = np.array([REPLY_RESULT.get(verdict, SILENCE) for verdict in Verdict], np.int16)
 
 
-def send(
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """Answers ready to be written: one stretch of `text` per link."""
+
+    rows: Index
+    """The frames answered."""
+    ticket: Index
+    start: Index
+    stop: Index
+    text: bytes
+
+    def __len__(self) -> int:
+        return len(self.ticket)
+
+    def write(self, links: LinkTable, first: int, last: int) -> None:
+        """Write to the links `first`..`last`, those that are still there."""
+        at = links.links
+        chosen = slice(first, last)
+        slots = links.slots(self.ticket[chosen]).tolist()
+        for slot, start, stop in zip(slots, self.start[chosen].tolist(), self.stop[chosen].tolist(), strict=True):
+            if slot != NOBODY and (link := at[slot]) is not None:
+                link.write(self.text[start:stop])
+
+
+def compose(
     frames: FrameBatch,
     *,
-    link: Index,
+    ticket: Index,
     session: Index,
     verdict: NDArray[np.uint8],
     spoken: Mapping[int, bytes],
-    links: LinkTable,
     sessions: SessionTable,
-) -> Index:
-    """Answer `frames` in order, one write per link; returns the rows answered.
-
-    `link` and `session` are slots per frame as they are now, after the commit: who has gone meanwhile is not answered.
-    """
+) -> Receipts:
+    """The answers to `frames` in order, link by link. `ticket` and `session` are each frame's link and who is logged in on it now."""
     result = RESULT[verdict]
-    general = (result != SILENCE) & (link != NOBODY)
-    special = np.array([row for row in spoken if link[row] != NOBODY], np.int64)
+    general = result != SILENCE
+    special = np.fromiter(spoken, np.int64, len(spoken))
     general[special] = False
     rows = np.flatnonzero(general)
     wire = general_responses(
@@ -53,20 +74,10 @@ def send(
     )
     if len(special):
         rows = np.concatenate((rows, special))
-        wire = Spans.concat([wire, Spans.of([spoken[int(row)] for row in special])])
-    order = np.lexsort((rows, link[rows]))
-    _write(links, link[rows[order]], wire.take(order).packed())
-    return rows
-
-
-def _write(links: LinkTable, link: Index, wire: Spans) -> None:
-    """Write what belongs to one link, `link` being sorted and `wire` packed in its order, with one call."""
-    if not len(link):
-        return
-    first = np.flatnonzero(np.concatenate(([True], link[1:] != link[:-1])))
-    last = np.append(first[1:], len(link)) - 1
-    text = wire.buffer.tobytes()
-    at = links.links
-    for slot, start, stop in zip(link[first].tolist(), wire.start[first].tolist(), wire.stop[last].tolist(), strict=True):
-        if (to := at[slot]) is not None:
-            to.write(text[start:stop])
+        wire = Spans.concat([wire, Spans.of(list(spoken.values()))])
+    order = np.lexsort((rows, ticket[rows]))
+    rows, wire = rows[order], wire.take(order).packed()
+    to = ticket[rows]
+    first = np.flatnonzero(np.concatenate(([True], to[1:] != to[:-1]))) if len(to) else to
+    last = np.append(first[1:], len(to))[: len(first)] - 1
+    return Receipts(rows, to[first], wire.start[first], wire.stop[last], wire.buffer.tobytes())
