@@ -149,13 +149,9 @@ class BrokerLine:
 
     async def subscribe(self, filters: Sequence[str]) -> list[str]:
         """Subscribe with QoS 1; returns the filters that the broker refuses."""
-        options: list[Any] = [SubscribeOptions(qos=1, retainHandling=_retain(each)) if self._five else 1 for each in filters]
-        codes: Any = await self._client.subscribe(list(zip(filters, options, strict=True)))
+        options: Any = SubscribeOptions(qos=1, retainHandling=ONLY_NEW) if self._five else 1
+        codes: Any = await self._client.subscribe([(each, options) for each in filters])
         return [each for each, code in zip(filters, codes, strict=True) if getattr(code, "value", code) >= REFUSED]
-
-    async def unsubscribe(self, filters: Sequence[str]) -> None:
-        """Forget subscriptions of a former configuration, which the session would keep."""
-        await self._client.unsubscribe(list(filters))
 
     def acknowledge(self, mids: Iterable[int]) -> None:
         """One write for all, in the order of receipt as MQTT wants it (MQTT-4.6.0-2); a PUBACK of success is the same in 5 and 3.1.1."""
@@ -234,11 +230,6 @@ def _connect(broker: Broker) -> Properties:
     told.MaximumPacketSize = broker.packet_bytes_max
     properties: Properties = told
     return properties
-
-
-def _retain(topic: str) -> int:
-    """A shared subscription gets no retained messages anyway, and may not ask for them."""
-    return 0 if topic.startswith("$share/") else ONLY_NEW
 
 
 def _length(value: int) -> bytes:

@@ -148,7 +148,6 @@ class Worker:
             Lease(self.url, BROKER),
             payload_bytes_max=at.mqtt_payload_bytes_max,
             terminals_max=at.links_max,
-            shared=at.workers > 1,
             on_close=self._link_closed,
         )
 

@@ -33,6 +33,7 @@ In Python. Everything below is sans-IO except where it says otherwise:
     link.hold                  drives a machine over asyncio TCP or UDP, and reconnects
     handset.Handset            drives one over a blocking socket, call by call
     fleet.Fleet/Plan           N of them from one seed; Fleet.run, Fleet.tally
+    tracker.Tracker            a unit that streams NMEA; mqtt.OverMqtt puts any machine behind a broker, broker.running_broker is one
     replay.replay              a recording as a terminal; recordings.read_csv, read_gpx, read_nmea, read_frames
     load.run/Load              counts what a gateway answers, from the client's side
     gateway.running_gateway    a gateway as a process, ready when entered, drained when left

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import fields
 from math import inf
 from pathlib import Path
@@ -19,6 +19,7 @@ from firmware_sim import load as loads
 from firmware_sim.faults import Rates
 from firmware_sim.fleet import Fleet, Plan
 from firmware_sim.link import Address, allow_files
+from firmware_sim.mqtt import Target
 from firmware_sim.replay import replay
 from firmware_sim.roads import read_roads
 from firmware_sim.terminal import Manners
@@ -33,6 +34,8 @@ stored while the link was down. The same seed gives the same terminals, roads, n
   python -m firmware_sim --terminals 20 --seed 7                      20 buses at the road's own pace, until Ctrl-C
   python -m firmware_sim --terminals 500 --speed 60 --seconds 30      an hour of the road in a minute, for 30 s
   python -m firmware_sim --terminals 50 --cut 0.02 --duplicate 0.05   with links that break and frames that come twice
+  python -m firmware_sim --over-mqtt 5 --mqtt mqtt://127.0.0.1:1883   five of the twenty through a broker
+  python -m firmware_sim --nmea 5 --nmea-to 127.0.0.1:6809            and five more units that stream NMEA
   python -m firmware_sim --terminals 3 --no-login                     reports at once; the gateway must be lenient
   python -m firmware_sim replay track.gpx --speed 10                  a recording driven as a terminal    (… replay --help)
   python -m firmware_sim load --terminals 1000 --messages 300000      how fast is the gateway?            (… load --help)
@@ -84,6 +87,10 @@ def _fleet(words: Sequence[str]) -> int:
     parser.add_argument("--answer-timeout-s", type=float, default=Manners().answer_timeout_s, help="first wait before a repeat")
     parser.add_argument("--no-login", action="store_true", help="no 0x0100 and 0x0102")
     parser.add_argument("--udp", action="store_true")
+    parser.add_argument("--over-mqtt", type=int, default=0, metavar="N", help="how many of the terminals send through a broker")
+    parser.add_argument("--mqtt", metavar="URL", help="that broker, mqtt://USER:PASSWORD@HOST:PORT")
+    parser.add_argument("--nmea", type=int, default=0, metavar="N", help="units that stream NMEA, beside the terminals")
+    parser.add_argument("--nmea-to", metavar="HOST:PORT", help="where the gateway listens for them")
     parser.add_argument("--roads", type=Path, metavar="GEOJSON", help="LineStrings in WGS-84, with Points as stops")
     parser.add_argument("--codes", type=Path, metavar="FILE", help="where terminals keep their authentication codes between runs")
     for each in fields(Rates):
@@ -94,8 +101,13 @@ def _fleet(words: Sequence[str]) -> int:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
+    if (args.over_mqtt and not args.mqtt) or (args.nmea and not args.nmea_to):
+        msg = "--over-mqtt wants --mqtt URL, and --nmea wants --nmea-to HOST:PORT"
+        raise ValueError(msg)
     plan = Plan(
         terminals=args.terminals,
+        over_mqtt=min(args.over_mqtt, args.terminals),
+        nmea=args.nmea,
         seed=args.seed,
         edition=EDITIONS.index(args.edition),
         first_name=args.first_name,
@@ -109,7 +121,10 @@ def _fleet(words: Sequence[str]) -> int:
     fleet = Fleet(plan, start=int(time.time()), begin=time.monotonic(), roads=roads, stopping=stopping.is_set)
     if args.codes and args.codes.exists():
         fleet.load_codes(args.codes)
-    asyncio.run(_watched(fleet, Address.of(args.to, udp=args.udp), args.seconds, stopping))
+    broker = Target.of(args.mqtt) if args.mqtt else None
+    nmea_to = Address.of(args.nmea_to) if args.nmea_to else None
+    run = fleet.run(Address.of(args.to, udp=args.udp), broker=broker, nmea_to=nmea_to, clock=time.monotonic)
+    asyncio.run(_watched(fleet, run, args.seconds, stopping))
     if args.codes:
         fleet.save_codes(args.codes)
     tally = fleet.tally()
@@ -121,10 +136,10 @@ STOP_S: Final = 5.0
 """How long a stopped fleet may still wait for answers."""
 
 
-async def _watched(fleet: Fleet, to: Address, seconds: float | None, stopping: threading.Event) -> None:
+async def _watched(fleet: Fleet, running: Coroutine[Any, Any, None], seconds: float | None, stopping: threading.Event) -> None:
     """Run the fleet and say every second how it stands; when it is to stop it has a little time to hear its last answers."""
     allow_files(len(fleet.machines))
-    run = asyncio.ensure_future(fleet.run(to, clock=time.monotonic))
+    run = asyncio.ensure_future(running)
     end = inf if seconds is None else time.monotonic() + seconds
     while not run.done() and time.monotonic() < end:
         await asyncio.wait([run], timeout=min(1.0, max(end - time.monotonic(), 0)))

@@ -7,12 +7,13 @@ terminal. Every fault is drawn from the terminal's own random numbers, so the sa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
 from firmware_sim.link import Machine
+from firmware_sim.mqtt import frames
 from firmware_sim.report import Due
 from protocols.jt808.framing import ESCAPE, FLAG, MASKED
 
@@ -40,13 +41,15 @@ class Rates:
 
 
 class Faulty:
-    """A machine whose frames meet with faults; `struck` counts them by name."""
+    """A machine whose frames, or with `lines` its sentences, meet with faults; `struck` counts them by name."""
 
-    def __init__(self, machine: Machine, rates: Rates, rng: Random) -> None:
+    def __init__(self, machine: Machine, rates: Rates, rng: Random, *, lines: bool = False) -> None:
         self.struck: Counter[str] = Counter()
         self._machine = machine
         self._rates = rates
         self._rng = rng
+        self._pieces: Callable[[bytes], list[bytes]] = _lines if lines else frames
+        self._spoil: Callable[[bytes, Random], bytes] = spoil_line if lines else spoil
         self._cut = False
         self.silent = False
 
@@ -84,17 +87,16 @@ class Faulty:
     def _sent(self, out: bytes) -> bytes:
         """What of `out` reaches the wire."""
         wire = bytearray()
-        for piece in out.split(b"\x7e"):
-            if not piece or self.silent or self._cut:
+        for frame in self._pieces(out):
+            if self.silent or self._cut:
                 continue
-            frame = b"\x7e" + piece + b"\x7e"
             if self._strikes("half_open"):
                 self.silent = True
             elif self._strikes("cut"):
                 self._cut = True
                 wire += frame[: self._rng.randrange(len(frame))]
             else:
-                wire += spoil(frame, self._rng) if self._strikes("spoiled") else frame
+                wire += self._spoil(frame, self._rng) if self._strikes("spoiled") else frame
                 wire += frame if self._strikes("duplicate") else b""
         return bytes(wire)
 
@@ -103,6 +105,16 @@ class Faulty:
         struck = self._rng.random() < rate
         self.struck[fault] += struck
         return struck
+
+
+def _lines(out: bytes) -> list[bytes]:
+    return out.splitlines(keepends=True)
+
+
+def spoil_line(line: bytes, rng: Random) -> bytes:
+    """The sentence with one character changed so that its checksum fails."""
+    at = rng.randrange(1, line.index(b"*"))
+    return line[:at] + bytes([line[at] ^ 1]) + line[at + 1 :]
 
 
 def spoil(frame: bytes, rng: Random) -> bytes:

@@ -14,9 +14,11 @@ from typing import Any
 
 from firmware_sim.faults import Faulty, Rates, jumping
 from firmware_sim.link import Address, BackOff, Machine, hold
+from firmware_sim.mqtt import OverMqtt, Target
 from firmware_sim.report import Due, paced
 from firmware_sim.roads import Pace, Road, line_71, shuttle
 from firmware_sim.terminal import Counters, Identity, Manners, Terminal
+from firmware_sim.tracker import Tracker
 from protocols.jt808.header import V2013
 
 
@@ -25,6 +27,10 @@ class Plan:
     """What a fleet is."""
 
     terminals: int
+    over_mqtt: int = 0
+    """How many of the terminals send their frames through a broker."""
+    nmea: int = 0
+    """How many units stream NMEA beside the terminals; nothing is answered to them."""
     seed: int = 1
     edition: int = V2013
     first_name: int = 13_900_000_001
@@ -59,32 +65,53 @@ class Fleet:
     ) -> None:
         self.plan = plan
         self.terminals: list[Terminal] = []
+        self.trackers: list[Tracker] = []
         self.machines: list[Machine] = []
         roads = roads or line_71()
-        for index in range(plan.terminals):
+        for index in range(plan.terminals + plan.nmea):
             drawn = Random(f"{plan.seed}/{index}/faults")  # noqa: S311 - a simulation
             reports = _reports(plan, index, roads, start, begin)
             if stopping is not None:
                 reports = takewhile(lambda _: not stopping(), reports)
-            terminal = Terminal(identity(plan, index), reports, plan.manners)
-            self.terminals.append(terminal)
-            self.machines.append(Faulty(terminal, plan.rates, drawn) if plan.rates != Rates() else terminal)
+            machine: Terminal | Tracker
+            if nmea := index >= plan.terminals:
+                machine = Tracker(identity(plan, index), reports)
+                self.trackers.append(machine)
+            else:
+                machine = Terminal(identity(plan, index), reports, plan.manners)
+                self.terminals.append(machine)
+            self.machines.append(Faulty(machine, plan.rates, drawn, lines=nmea) if plan.rates != Rates() else machine)
 
     def tally(self) -> dict[str, Any]:
-        """The counters of all terminals together."""
-        return total(each.counters for each in self.terminals)
+        """The counters of all terminals together, and what the NMEA units have sent."""
+        return total(each.counters for each in self.terminals) | {"streamed": sum(each.counters.sent for each in self.trackers)}
 
     @property
     def finished(self) -> bool:
         """Every terminal has said everything and left."""
-        return all(each.finished for each in self.terminals)
+        return all(each.finished for each in self.terminals) and all(each.finished for each in self.trackers)
 
-    async def run(self, to: Address, *, seconds: float | None = None, clock: Callable[[], float] | None = None) -> None:
-        """Drive all terminals until they have finished, or for so many seconds."""
+    async def run(
+        self,
+        to: Address,
+        *,
+        broker: Target | None = None,
+        nmea_to: Address | None = None,
+        seconds: float | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        """Drive all terminals until they have finished, or for so many seconds; `to` is for those on TCP or UDP."""
+        machines: list[tuple[Machine, Address]] = [(each, to) for each in self.machines]
+        for index in range(self.plan.terminals - self.plan.over_mqtt, self.plan.terminals):
+            assert broker is not None, "a plan with terminals over MQTT is run with a broker"
+            machines[index] = OverMqtt(self.machines[index], self.terminals[index].identity.name, broker), broker.to
+        for index in range(self.plan.terminals, len(self.machines)):
+            assert nmea_to is not None, "a plan with NMEA units is run with their port"
+            machines[index] = self.machines[index], nmea_to
         try:
             async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
-                for index, machine in enumerate(self.machines):
-                    group.create_task(self._drive(index, machine, to, clock))
+                for index, (machine, at) in enumerate(machines):
+                    group.create_task(self._drive(index, machine, at, clock))
         except TimeoutError:
             pass
 

@@ -153,18 +153,19 @@ class OverMqtt:
         self._outbox: dict[int, bytes] = {}
         self._mid = 0
         self._up = False
+        self._left = False
         self._refused = False
         self._ping_at = inf
 
     @property
     def silent(self) -> bool:
-        """As the machine says."""
-        return self._machine.silent
+        """As the machine said of the link at hand; before the broker's welcome it knows nothing of it."""
+        return self._machine.silent if self._up else self._left
 
     @property
     def hangup(self) -> bool:
         """The machine wants it, and what it said for good has been acknowledged; or the broker does not want us."""
-        return self._refused or (self._machine.hangup and not (self._machine.finished and self._outbox))
+        return self._refused or (self._up and self._machine.hangup and not (self._machine.finished and self._outbox))
 
     @property
     def finished(self) -> bool:
@@ -174,14 +175,14 @@ class OverMqtt:
     def connected(self, now: float) -> bytes:
         """The broker's socket is open."""
         del now
-        self._packets, self._up, self._refused = Packets(), False, False
+        self._packets, self._up, self._left, self._refused = Packets(), False, False, False
         return connect(f"{self._kind}-{self._terminal}", self._target.user, self._target.password)
 
     def disconnected(self, now: float) -> None:
         """The link is down."""
         self._ping_at = inf
         if self._up:
-            self._up = False
+            self._up, self._left = False, self._machine.silent
             self._machine.disconnected(now)
 
     def receive(self, data: bytes, now: float) -> bytes:

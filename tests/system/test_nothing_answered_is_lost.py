@@ -18,39 +18,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from firmware_sim.faults import Rates
-from firmware_sim.fleet import Fleet, Plan
+from firmware_sim.fleet import Fleet
 from firmware_sim.gateway import Gateway, running_gateway
-from firmware_sim.link import BackOff
-from firmware_sim.terminal import Manners
 from fix_db import rows
+from fix_fleet import FAULTS, PLAN, REPORTS, TERMINALS, processes, verify
 from storage.embedded import Embedded
 
-TERMINALS, REPORTS = 20, 150
-PLAN = Plan(
-    terminals=TERMINALS,
-    seed=20261125,
-    reports_max=REPORTS,
-    speed=0,
-    manners=Manners(window=4, answer_timeout_s=1.0, repeats=2, heartbeat_s=5.0),
-    back_off=BackOff(first_s=0.1, last_s=0.5),
-)
-FAULTS = Rates(cut=0.01, half_open=0.002, duplicate=0.05, spoiled=0.01)
 PATIENCE_S = 120
-
-
-def processes(needle: str, under: int) -> list[int]:
-    """Processes below `under` whose command line holds `needle`."""
-    found, todo = [], [under]
-    while todo:
-        pid = todo.pop()
-        try:
-            todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-            if needle in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\x00", b" ").decode(errors="replace"):
-                found.append(pid)
-        except OSError:
-            continue
-    return found
 
 
 async def drive(fleet: Fleet, gateway: Gateway, kill: Callable[[], None], stored: Callable[[], int]) -> None:
@@ -65,18 +39,6 @@ async def drive(fleet: Fleet, gateway: Gateway, kill: Callable[[], None], stored
     killing = asyncio.ensure_future(killer())
     await asyncio.wait_for(fleet.run(gateway.to), PATIENCE_S)
     killing.cancel()
-
-
-def verify(fleet: Fleet, url: str) -> None:
-    """Compare the terminals' ledger with the table."""
-    stored = [bytes(raw) for (raw,) in rows(url, "SELECT raw FROM fixes")]
-    answered = set().union(*(each.acknowledged for each in fleet.terminals))
-
-    assert fleet.finished
-    assert len(answered) >= 0.9 * TERMINALS * REPORTS, "most of the reports were answered, or the test shows nothing"
-    assert answered <= set(stored)
-    keys = rows(url, "SELECT count(*), count(DISTINCT (terminal_id, time, digest, raw)) FROM fixes")
-    assert keys[0][0] == keys[0][1], "no report is stored twice"
 
 
 @contextmanager
