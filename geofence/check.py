@@ -30,8 +30,8 @@ from geofence.stops import Calling, StopIndex
 from tracks.batch import Batch, column
 from tracks.event import EventBatch, Kind, together
 from tracks.fix import ABSENT, FixBatch
-from tracks.spans import Index, Mask
-from tracks.track import Memory, Rule
+from tracks.spans import Index
+from tracks.track import Memory, Rule, among
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,12 @@ def check(fixes: FixBatch, atlas: Atlas, state: State, also: Sequence[Rule] = ()
     work, stale = state.arrange(fixes.terminal_id[rows], samples(fixes, rows, quality), rows)
     quality[stale] |= np.uint16(Quality.STALE)
 
-    told, pictures = [EventBatch.empty()], []
+    told: list[EventBatch] = []
+    pictures: list[Picture] = []
     memory, incidents, enough = work.memory, work.incidents, thresholds(atlas.evidence)
     for at in _rounds(work):
         owner, sample = work.owner[at], work.sample[at]
-        pictures.append(_picture(work, at, memory, incidents))
+        pictures += _pictures(work, at, memory, incidents)
         track = sift(sample, owner, work.terminal_id, memory["gate"])
         signals = [rule.judge(track, memory[rule.name], incidents.standing()) for rule in rules]
         events, incidents = advance(track, together(signals), incidents, enough, atlas.version)
@@ -99,7 +100,8 @@ def check(fixes: FixBatch, atlas: Atlas, state: State, also: Sequence[Rule] = ()
         source = work.source[at]
         quality[source[source >= 0]] = track.quality[source >= 0]
     again = np.flatnonzero(work.rewound)
-    told.append(restated(incidents.take(work.rewound[incidents.owner]), work.terminal_id))
+    if len(again):
+        told.append(restated(incidents.take(work.rewound[incidents.owner]), work.terminal_id))
     return Checked(
         events=EventBatch.concat(told),
         rewound=RewoundBatch(terminal_id=work.terminal_id[again], since_us=work.since_us[again]),
@@ -124,14 +126,12 @@ def _rounds(work: Work) -> list[Index]:
     return np.split(order, np.cumsum(np.bincount(number))[:-1])
 
 
-def _picture(work: Work, at: Index, memory: Memory, incidents: Incidents) -> Picture:
-    """Memory and incidents of the owners that are due for it, before this round."""
-    due: Mask = work.place[at] % STRIDE == 0
-    owner = work.owner[at[due]]
-    mine = np.isin(incidents.owner, owner)
-    return Picture(
-        owner=owner,
-        place=work.place[at[due]],
-        memory=memory[owner],
-        incidents=Incidents(np.searchsorted(owner, incidents.owner[mine]), incidents.rows[mine]),
-    )
+def _pictures(work: Work, at: Index, memory: Memory, incidents: Incidents) -> list[Picture]:
+    """Memory and incidents, before this round, of the owners that are due for it."""
+    due = at[work.place[at] % STRIDE == 0]
+    if len(due) == 0:
+        return []
+    owner = work.owner[due]
+    mine = among(incidents.owner, owner)
+    its = Incidents(np.searchsorted(owner, incidents.owner[mine]), incidents.rows[mine])
+    return [Picture(owner, work.place[due], memory[owner], its)]

@@ -22,7 +22,7 @@ from geofence.fences import FOREVER, Line, Points, Polygon, polygon_of
 from geofence.roster import Assigned, Audiences, Parties, Party
 from tracks.batch import Batch, column
 from tracks.spans import Index, Mask
-from tracks.track import expand
+from tracks.track import expand, least
 
 FAN: Final = 8
 """Boxes in a box, and segments in the smallest: a fix on a line of 500 tests about 20 boxes and 15 segments."""
@@ -84,14 +84,15 @@ class Passages(Batch):
 class CorridorIndex:
     """Corridors as columns, in the order of their ids; a corridor's place in them is its `row`."""
 
-    corridors: Sequence[Corridor]
     id: Index
     lon: Degrees
     """One element per vertex, corridor after corridor; so are the columns after it."""
     lat: Degrees
     chainage_m: Metres
+    east: Degrees
+    """Degrees to the next vertex: of the segment that begins here, and so are the columns after it."""
+    north: Degrees
     half_width_m: Metres
-    """Of the segment that begins at the vertex; so are the columns after it."""
     limit_kmh: NDArray[np.float64]
     course_deg: NDArray[np.float64]
     sharp: Mask
@@ -131,11 +132,12 @@ class CorridorIndex:
         audiences, audience = Audiences.of([assignment.parties for assignment in assignments], roster or {})
         detours = [(row, detour) for row, corridor in enumerate(corridors) for detour in corridor.detours]
         return cls(
-            corridors=corridors,
             id=ids,
             lon=_joined([part.lon for part in parts]),
             lat=_joined([part.lat for part in parts]),
             chainage_m=_joined([part.chainage_m for part in parts]),
+            east=_joined([np.append(np.diff(part.lon), 0.0) for part in parts]),
+            north=_joined([np.append(np.diff(part.lat), 0.0) for part in parts]),
             half_width_m=_joined([part.half_width_m for part in parts]),
             limit_kmh=_joined([part.limit_kmh for part in parts]),
             course_deg=_joined([part.course_deg for part in parts]),
@@ -192,13 +194,10 @@ class CorridorIndex:
             pair, node = pair[hit][which], level.first[node[hit]][which] + nth
         segment = node
         away2, part, begin2 = self._offset(lon, lat, pair, segment)
-        width2 = (self.half_width_m[segment] + MARGIN_M) ** 2
-        within = np.flatnonzero(away2 <= width2)
-        apart = (begin2[within] > width2[within]) | self.sharp[segment[within]]
+        within = np.flatnonzero(away2 <= (self.half_width_m[segment] + MARGIN_M) ** 2)
         pair, segment, away_m, part = pair[within], segment[within], np.sqrt(away2[within]), part[within]
-        passage = np.cumsum(apart | (np.diff(pair, prepend=-1) != 0) | (np.diff(segment, prepend=-2) != 1))
-        order = np.lexsort((away_m, passage))
-        best = order[np.diff(passage[order], prepend=-1) != 0]
+        apart = (begin2[within] > (self.half_width_m[segment] + MARGIN_M) ** 2) | self.sharp[segment]
+        best = least(away_m, np.cumsum(apart | (np.diff(pair, prepend=-1) != 0) | (np.diff(segment, prepend=-2) != 1)))
         pair, segment, away_m, part = pair[best], segment[best], away_m[best], part[best]
         return Passages(
             pair=pair,
@@ -223,8 +222,7 @@ class CorridorIndex:
             which, nth = expand(level.children[node[hit]])
             pair, node = pair[hit][which], level.first[node[hit]][which] + nth
         away2, _, _ = self._offset(lon, lat, pair, node)
-        order = np.lexsort((away2, pair))
-        best = order[np.diff(pair[order], prepend=-1) != 0]
+        best = least(away2, pair)
         return np.sqrt(away2[best]), self.half_width_m[node[best]]
 
     def excused(self, lon: Degrees, lat: Degrees, row: Index, time_us: Index) -> Mask:
@@ -242,7 +240,7 @@ class CorridorIndex:
         east, north = metres_per_degree(lat)
         lon, lat, east, north = lon[pair], lat[pair], east[pair], north[pair]
         ax, ay = (self.lon[segment] - lon) * east, (self.lat[segment] - lat) * north
-        dx, dy = (self.lon[segment + 1] - lon) * east - ax, (self.lat[segment + 1] - lat) * north - ay
+        dx, dy = self.east[segment] * east, self.north[segment] * north
         length2 = np.maximum(dx * dx + dy * dy, 1e-12)
         part = np.minimum(np.maximum(-(ax * dx + ay * dy) / length2, 0.0), 1.0)
         return (ax + part * dx) ** 2 + (ay + part * dy) ** 2, part, ax * ax + ay * ay

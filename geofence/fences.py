@@ -97,7 +97,6 @@ class Fence:
 class FenceIndex:
     """Fences as columns, in the order of their ids; a fence's place in them is its `row`."""
 
-    fences: Sequence[Fence]
     id: Index
     stay: NDArray[np.int8]
     centre: NDArray[np.float64]
@@ -140,7 +139,6 @@ class FenceIndex:
             msg = "two fences have the same id"
             raise ValueError(msg)
         return cls(
-            fences=fences,
             id=ids,
             stay=stay,
             centre=np.array(

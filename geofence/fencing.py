@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from geofence.fences import FenceIndex, Stay
 from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value, together
 from tracks.spans import Index, Mask
-from tracks.track import Memory, Standing, TrackBatch, expand
+from tracks.track import Memory, Standing, TrackBatch, among, distinct, expand
 from tracks.week import NIGHT, minute_of_week, within_day
 
 DEEP_M: Final = 30.0
@@ -36,7 +36,7 @@ class Fencing:
 
     def judge(self, track: TrackBatch, memory: Memory, standing: Standing) -> Signals:  # noqa: ARG002 - it remembers nothing
         """Signals about INSIDE, DWELT, OVERSPEED_INSIDE and OUTSIDE."""
-        mine = standing.take(np.isin(standing.kind, _KINDS))
+        mine = standing.take(standing.kind <= Kind.OVERSPEED_INSIDE)
         if len(self.index) == 0 and len(mine) == 0:
             return NO_SIGNALS
         row = self.index.find(mine.subject)
@@ -99,9 +99,9 @@ def _deep(look: _Look, outside: _Pairs) -> Mask:
     """Which positions are so far inside that one is proof; not asked where a fence was entered for certain and not left since."""
     entered = look.standing.open & (look.standing.kind == Kind.INSIDE)
     entered_keys = look.standing.owner[entered] * len(look.index) + look.row[entered]
-    settled = np.setdiff1d(entered_keys, look.owner_keys(outside))
+    settled = entered_keys[~among(entered_keys, np.sort(look.owner_keys(outside)))]
     deep = np.zeros(len(look.inside.fix), np.bool_)
-    ask = np.flatnonzero(~_is_in(look.owner_keys(look.inside), settled))
+    ask = np.flatnonzero(~among(look.owner_keys(look.inside), settled))
     deep[ask] = look.edge_m(look.inside.take(ask)) > DEEP_M
     return deep
 
@@ -114,7 +114,7 @@ def _without(look: _Look) -> list[Signals]:
     asked = asked.take(look.in_force(asked))
     about = look.standing.kind == Kind.OUTSIDE
     over = look.left(asked, look.standing.owner[about], look.row[about])
-    out = np.flatnonzero(~_is_in(look.fix_keys(asked), np.sort(look.fix_keys(look.inside))))
+    out = np.flatnonzero(~among(look.fix_keys(asked), np.sort(look.fix_keys(look.inside))))
     away_m = np.zeros(len(asked.fix))
     away_m[out] = look.edge_m(asked.take(out))
     value = np.full(len(asked.fix), Value.GOOD, np.int8)
@@ -124,9 +124,6 @@ def _without(look: _Look) -> list[Signals]:
         look.signals(Kind.OUTSIDE, asked, value, measure=away_m, amount=track.moved_m[asked.fix], level=level),
         look.signals(Kind.OUTSIDE, over, Value.END),
     ]
-
-
-_KINDS: Final = np.array([Kind.INSIDE, Kind.OUTSIDE, Kind.DWELT, Kind.OVERSPEED_INSIDE], np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +185,10 @@ class _Look:
 
     def left(self, pairs: _Pairs, owner: Index, row: Index) -> _Pairs:
         """The fixes that have no pair with a fence that another fix of their owner has, or that stood (`owner`, `row`) before."""
-        watched = np.unique(np.concatenate((self.owner_keys(pairs), owner * len(self.index) + row)))
+        watched = distinct(np.concatenate((self.owner_keys(pairs), owner * len(self.index) + row)))
         fix, row = self._good_of(watched // max(len(self.index), 1), watched % max(len(self.index), 1))
         every = _Pairs(fix, row)
-        return every.take(~_is_in(self.fix_keys(every), np.sort(self.fix_keys(pairs))))
+        return every.take(~among(self.fix_keys(every), np.sort(self.fix_keys(pairs))))
 
     def signals(self, kind: Kind, pairs: _Pairs, value: Any, **columns: Any) -> Signals:  # noqa: ANN401 - scalars or columns
         """Signals of one kind."""
@@ -208,11 +205,3 @@ class _Look:
         first = np.searchsorted(owners, owner)
         which, nth = expand(np.searchsorted(owners, owner, side="right") - first)
         return self.good[first[which] + nth], thing[which]
-
-
-def _is_in(keys: Index, known: Index) -> Mask:
-    """Which keys are among the known ones, which are ascending."""
-    if len(known) == 0:
-        return np.zeros(len(keys), np.bool_)
-    found: Mask = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
-    return found

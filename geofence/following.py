@@ -24,7 +24,7 @@ from geofence.quality import GAP_S, SPEED_KMH_MAX
 from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value, together
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
-from tracks.track import Memory, Standing, TrackBatch, expand, steps, telling
+from tracks.track import Memory, Standing, TrackBatch, expand, least, steps, telling
 
 LOST_S: Final = 1800.0
 """After so long a silence nobody can say that the trip goes on. Unmeasured."""
@@ -110,7 +110,9 @@ class Following:
         """Signals about DEVIATION, DETOUR, WRONG_DIRECTION and SHORTCUT; writes the road's speed limit."""
         good = np.flatnonzero(track.good)
         place, row = self.index.in_force(track.terminal_id[good], track.time_us[good])
-        fix = np.union1d(good[place], good[memory["corridor"][track.owner[good]] != 0])
+        concerned = memory["corridor"][track.owner[good]] != 0
+        concerned[place] = True
+        fix = good[concerned]
         if len(fix) == 0:
             return NO_SIGNALS
         view = _View.of(self.index, track, fix, good[place], row)
@@ -316,8 +318,7 @@ def _choose(at: Index, view: _View, mine: Memory, reach_m: Metres) -> tuple[Inde
 def _cheapest(passage: Index, which: Index, cost: Metres, count: int) -> Index:
     """The passage of least cost of each; -1 where none has a finite one."""
     best = np.full(count, -1)
-    order = np.lexsort((cost, which))
-    first = order[np.diff(which[order], prepend=-1) != 0]
+    first = least(cost, which)
     first = first[np.isfinite(cost[first])]
     best[which[first]] = passage[first]
     return best

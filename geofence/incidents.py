@@ -17,7 +17,7 @@ from geofence.evidence import NEXT, Gap, State
 from tracks.event import Ended, EventBatch, Kind, Level, Phase, Signals, Value, event_ids
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
-from tracks.track import Standing, TrackBatch, ranks
+from tracks.track import Standing, TrackBatch, among, distinct, ranks
 
 LIVE_US: Final = 120_000_000
 """An incident made certain by fixes that were received later than this is no live alarm."""
@@ -39,6 +39,8 @@ INCIDENT: Final = np.dtype(
 )  # fmt: skip
 """What is remembered of an incident. `id` is 0 until it opens; `evidence` counts the fixes that show it, `proof` their weight, `recovery`
 that of the good ones since; `over_us` is the first good fix while it recovers, then its end."""
+
+NO_EVENTS: Final = EventBatch.empty()
 
 OWNER_BITS, KIND_BITS, SUBJECT_BITS = 18, 5, 40
 SUBJECT_MAX: Final = 2**SUBJECT_BITS - 1
@@ -70,7 +72,8 @@ class Incidents:
 
 def advance(track: TrackBatch, signals: Signals, before: Incidents, enough: NDArray[Any], version: int) -> tuple[EventBatch, Incidents]:
     """Let the signals of a track batch do their work. `enough` is `evidence.thresholds()`; owners without signals stay as they are."""
-    told = [_moments(track, signals.take(signals.value == Value.MOMENT), version)]
+    moments = signals.value == Value.MOMENT
+    told = [_moments(track, signals.take(moments), version)] if moments.any() else []
     signals, keys, rows = _keyed(track, signals, before)
     key = np.searchsorted(keys, _key(track.owner[signals.row], signals.kind, signals.subject))
     step = ranks(track.owner)[signals.row]
@@ -79,8 +82,9 @@ def advance(track: TrackBatch, signals: Signals, before: Incidents, enough: NDAr
     for at in np.split(by_step, np.flatnonzero(np.diff(step[by_step])) + 1):
         if len(at):
             told += _step(track, signals.take(at), _Affected(rows, key[at], owner, enough), version)
-    row = np.concatenate([part.row for part in told])
-    order = np.argsort(row, kind="stable")
+    if not told:
+        return NO_EVENTS, _surviving(track, owner, rows)
+    order = np.argsort(np.concatenate([part.row for part in told]), kind="stable")
     events = EventBatch.concat([part.events for part in told]).take(order)
     return events, _surviving(track, owner, rows)
 
@@ -125,8 +129,9 @@ def _keyed(track: TrackBatch, signals: Signals, before: Incidents) -> tuple[Sign
     busy[owner[bad]] = True
     signals = signals.take(busy[owner] & (signals.value != Value.MOMENT))
     key = _key(track.owner[signals.row], signals.kind, signals.subject)
-    new = np.setdiff1d(key[signals.value == Value.BAD], known)
-    signals = signals.take(np.isin(key, known) | np.isin(key, new)) if len(new) < len(key) else signals
+    starts = key[signals.value == Value.BAD]
+    new = distinct(starts[~among(starts, known)])
+    signals = signals.take(among(key, known) | among(key, new))
     keys = np.concatenate((known, new))
     rows = np.zeros(len(keys), INCIDENT)
     rows[: len(known)] = before.rows

@@ -22,7 +22,7 @@ from tracks.batch import Batch, column
 from tracks.event import NO_SIGNALS, EventBatch, Kind, Signals, Value, together
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
-from tracks.track import Memory, Standing, TrackBatch, expand
+from tracks.track import Memory, Standing, TrackBatch, distinct, expand
 
 RADIUS_M: Final = 60.0
 """15 m of noise, the survey's error and the road's width; 100 m in valleys."""
@@ -55,7 +55,6 @@ class Stop:
 class StopIndex:
     """Stops as columns, in the order of their ids; a stop's place in them is its `row`."""
 
-    stops: Sequence[Stop]
     id: Index
     lon: Degrees
     lat: Degrees
@@ -83,7 +82,6 @@ class StopIndex:
         east, north = metres_per_degree(lat)
         wide, high = radius_m / east * 1.001, radius_m / north * 1.001
         return cls(
-            stops=stops,
             id=ids,
             lon=lon,
             lat=lat,
@@ -143,7 +141,7 @@ class Calling:
         known = index.find(mine.subject)
         stays = known >= 0
         several = max(len(index), 1)
-        watched = np.unique(np.concatenate((track.owner[fix[calls]] * several + row[calls], mine.owner[stays] * several + known[stays])))
+        watched = distinct(np.concatenate((track.owner[fix[calls]] * several + row[calls], mine.owner[stays] * several + known[stays])))
         fix, row = _of_owners(track, good, watched // several, watched % several)
         way = _Way.of(index, track, fix, row)
         times = {"since_us": way.since_us, "until_us": way.until_us}

@@ -21,7 +21,7 @@ from tracks.spans import Index
 
 
 class Kind(IntEnum):
-    """What an incident is about. Numbers are kept in stored state: add, never renumber."""
+    """What an incident is about; 1 to 4 are about fences. Numbers are kept in stored state: add, never renumber."""
 
     INSIDE = 1
     OUTSIDE = 2
@@ -128,7 +128,7 @@ class Signals(Batch):
     amount: NDArray[np.float64] = column("float64", "as KINDS says", "how much since the fix before, for the total")
     level: NDArray[np.uint8] = column("uint8", "", "Level")
     wait_s: NDArray[np.float64] = column("float64", "s", "how long it must last; NaN for the kind's own time")
-    since_us: Index = column("int64", "µs since 1970 UTC", "when it began, if not at the fix; else ABSENT")
+    since_us: Index = column("int64", "µs since 1970 UTC", "when what it says began, if not at the fix; else ABSENT")
     until_us: Index = column("int64", "µs since 1970 UTC", "until when it held, if not at the fix; else ABSENT")
 
     @classmethod
@@ -202,7 +202,8 @@ class EventBatch(Batch):
 def event_ids(terminal_id: Index, kind: Any, subject: Index, start_us: Index) -> Index:  # noqa: ANN401 - a Kind or a column of them
     """The id of the incident of that kind, about that subject, that began for the terminal at that time; positive."""
     mixed = _mix(terminal_id.astype(np.uint64))
-    for part in (np.asarray(kind).astype(np.uint64), subject.astype(np.uint64), start_us.astype(np.uint64)):
+    kinds = np.broadcast_to(np.asarray(kind, np.uint64), terminal_id.shape)
+    for part in (kinds, subject.astype(np.uint64), start_us.astype(np.uint64)):
         mixed = _mix(mixed ^ _mix(part + np.uint64(0x9E3779B97F4A7C15)))
     return (mixed >> np.uint64(1)).astype(np.int64)
 
