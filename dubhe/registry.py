@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from dubhe.commands import command, commands
 from dubhe.supervisor import database
 from ingest.settings import Settings
 from storage.enrol import add_terminal, import_csv, release_terminal
 from storage.roster import roster
 
 terminal_app = typer.Typer(help="Terminals of the registry 终端: who may connect.", no_args_is_help=True, rich_markup_mode=None)
+
+terminal_app.command()(command)
+terminal_app.command()(commands)
 
 Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 

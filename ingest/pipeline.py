@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from ingest import receipts
 from ingest.conversation import CONTROL, Conversation, Spoken
+from ingest.desk import KEPT, RESEND_REQUEST, Desk, Heard
 from ingest.gather import Gather, Gathered
 from ingest.links import NOBODY, SLOT_MASK, LinkTable, SessionTable
 from ingest.told import Told, resolved
@@ -48,7 +49,7 @@ LINKS_PER_TURN: Final = 512
 
 VERDICT_OF_ID: Final = np.full(0x10000, Verdict.UNSUPPORTED, np.uint8)
 """What a good frame of a believed terminal gets, by message id, unless its content says otherwise."""
-VERDICT_OF_ID[[*CARRIERS, *CONTROL, 0x0002]] = Verdict.COMMITTED
+VERDICT_OF_ID[[*CARRIERS, *CONTROL, *KEPT, RESEND_REQUEST, 0x0002]] = Verdict.COMMITTED
 VERDICT_OF_ID[0x0001] = Verdict.SILENT  # an answer takes no answer
 
 IS_CARRIER: Final = np.zeros(0x10000, np.bool_)
@@ -98,6 +99,7 @@ class Read:
     hollow: Index
     """Frames of which a part was refused."""
     spoken: Spoken
+    heard: Heard
     watch: Stopwatch
 
 
@@ -109,6 +111,7 @@ class Pipeline:
     links: LinkTable
     sessions: SessionTable
     conversation: Conversation
+    desk: Desk
     writer: TrackWriter
     report: Callable[[BatchReport], None]
     committed: list[Callable[[int], None]] = field(default_factory=list)
@@ -185,6 +188,7 @@ class Pipeline:
         watch.lap("converse")
 
         verdict, reason = _judge(frames, terminal, spoken)
+        heard = await self.desk.hear(frames, terminal, verdict, reason, received_us)
         located = np.flatnonzero(IS_CARRIER[frames.message_id] & (verdict == Verdict.COMMITTED))
         found, broken = fixes(frames, located, received_us)
         source = self.links.source[gathered.ticket & SLOT_MASK][frames.chunk]
@@ -196,7 +200,7 @@ class Pipeline:
             rejects = replace(rejects, terminal_id=terminal[rejects.frame], source=source[rejects.frame], origin=origin)
         every_fix, every_reject = FixBatch.concat([found, *told_fixes]), RejectBatch.concat([rejects, *told_rejects])
         watch.lap("decode")
-        return Read(gathered, frames, verdict, every_fix, every_reject, len(found), broken.frame.astype(np.int64), spoken, watch)
+        return Read(gathered, frames, verdict, every_fix, every_reject, len(found), broken.frame.astype(np.int64), spoken, heard, watch)
 
     async def commit(self, read: Read) -> CommitReport:
         """One transaction."""
@@ -211,6 +215,7 @@ class Pipeline:
         _weigh(read, committed)
         ticket = gathered.ticket[frames.chunk]
         session = self.sessions.find(self.links.slots(ticket), frames.phone_high, frames.phone_low)
+        come = self.desk.notice(frames, session)
         answers = receipts.compose(
             frames, ticket=ticket, session=session, verdict=read.verdict, spoken=read.spoken.answer, sessions=self.sessions
         )
@@ -218,6 +223,7 @@ class Pipeline:
             if first:
                 await asyncio.sleep(0)
             answers.write(self.links, first, first + LINKS_PER_TURN)
+        self.desk.settled(read.heard, come)
         self._see_off(read.spoken)
         read.watch.lap("answer")
         self.report(

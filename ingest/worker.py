@@ -21,7 +21,9 @@ import uvloop
 from ingest import log as logs
 from ingest import metrics
 from ingest.broker import broker_at
+from ingest.commands import Dispatcher
 from ingest.conversation import Conversation, Lockout
+from ingest.desk import Desk
 from ingest.gather import Gather
 from ingest.links import LinkTable, SessionTable
 from ingest.mqtt import MqttDoor
@@ -29,10 +31,12 @@ from ingest.nmea import NmeaDoor, NmeaLink
 from ingest.pipeline import DATABASE_AWAY, Pipeline
 from ingest.settings import Settings, host_port
 from ingest.tcp import Porter, TcpLink, UdpDoor, now_us
+from storage.commands import CommandStore
 from storage.errors import SchemaOutdated, StoreUnavailable
 from storage.lease import BROKER, Lease
 from storage.migrate import require_current
 from storage.registry import Registry
+from storage.said import SaidStore
 from storage.writer import TrackWriter
 
 log: Final = structlog.get_logger("dubhe.worker")
@@ -62,6 +66,8 @@ class Worker:
     mqtt: MqttDoor | None = field(init=False, default=None)
     registry: Registry = field(init=False)
     writer: TrackWriter = field(init=False)
+    said: SaidStore = field(init=False)
+    dispatcher: Dispatcher = field(init=False)
     _gone: list[tuple[int, int]] = field(default_factory=list)
     """(terminal id, login) of sessions that ended since the last tick."""
     _servers: list[asyncio.Server] = field(default_factory=list)
@@ -87,6 +93,8 @@ class Worker:
             self.nmea = NmeaDoor(self.porter, at.terminals_per_link_max)
         self.registry = Registry(self.url)
         self.writer = TrackWriter(self.url, fixes_days_max=at.fixes_days_max)
+        self.said = SaidStore(self.url)
+        self.dispatcher = Dispatcher(CommandStore(self.url, self.name), self.links, self.sessions)
 
     async def start(self) -> None:
         """Open the doors. Raises OSError when a port cannot be had."""
@@ -104,11 +112,13 @@ class Worker:
                 terminals_per_link_max=at.terminals_per_link_max,
                 lockout=Lockout(at.login_failures_max, at.lockout_s * 1_000_000),
             ),
+            desk=Desk(self.said, self.dispatcher),
             writer=self.writer,
             report=metrics.observe_batch,
         )
         loop = asyncio.get_running_loop()
         doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._hear_logins()]
+        doing += [self.dispatcher.run(), self.dispatcher.listen()]
         host, port = host_port(at.tcp_listen)
         self._servers.append(await loop.create_server(lambda: TcpLink(self.porter), host, port, reuse_port=True, backlog=LISTEN_BACKLOG))
         if at.udp_listen:
@@ -184,6 +194,8 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.writer.close()
+        await self.said.close()
+        await self.dispatcher.store.close()
         await self.registry.close()
         log.info("drained")
 
@@ -216,6 +228,7 @@ class Worker:
             self._slow_down()
             self._publish()
             await self._log_out_gone()
+            await self.dispatcher.tick()
 
     def _close_idle(self) -> None:
         for link in self.links.idle(now_us() - self.settings.idle_timeout_s * 1_000_000):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from protocols.adapters import wall_clock
 from protocols.jt808 import messages
@@ -61,9 +61,14 @@ def paced(fixes: Iterator[Fix], *, begin: float, speed: float = 1.0) -> Iterator
 
 def report_body(fix: Fix, edition: int) -> bytes:
     """The body of 0x0200 for `fix`."""
+    return messages.build(LOCATION_REPORT, edition, location_fields(fix))
+
+
+def location_fields(fix: Fix) -> dict[str, Any]:
+    """The fields of 0x0200 for `fix`, and of what else tells a position."""
     place = POSITIONED * fix.valid | SOUTH * (fix.lat < 0) | WEST * (fix.lon < 0)
     told = ((number, getattr(fix, ITEMS[number].name)) for number in ITEMS_TOLD)
-    fields = {
+    return {
         "alarm": fix.alarm_bits,
         "status": fix.status_bits & ~(POSITIONED | SOUTH | WEST) | place,
         "lat": abs(fix.lat),
@@ -74,4 +79,3 @@ def report_body(fix: Fix, edition: int) -> bytes:
         "time": wall_clock(int(fix.time) * 1_000_000, BEIJING_S),
         "items": [{"id": number, "value": ITEMS[number].forms[0].build(value)} for number, value in told if value is not None],
     }
-    return messages.build(LOCATION_REPORT, edition, fields)

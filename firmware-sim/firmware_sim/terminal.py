@@ -21,7 +21,9 @@ from itertools import chain
 from math import inf
 from typing import Any, Final
 
-from firmware_sim.report import AT_ONCE, Due, report_body
+from firmware_sim.commands import BAD, UNSUPPORTED, Equipment, Say
+from firmware_sim.packages import Packages
+from firmware_sim.report import AT_ONCE, Due, Fix, location_fields, report_body
 from protocols.errors import ProtocolError
 from protocols.jt808 import messages
 from protocols.jt808.frames import Frame, frame_of
@@ -70,14 +72,11 @@ TRANSITIONS: Final = {
 """The whole machine; what is not in it cannot happen."""
 
 HEARTBEAT, LOG_OUT, REGISTER, AUTHENTICATE, REPORT, BATCH = 0x0002, 0x0003, 0x0100, 0x0102, 0x0200, 0x0704
-GENERAL_ANSWER, GENERAL_RESPONSE, REGISTER_RESPONSE, LINK_CHECK = 0x0001, 0x8001, 0x8100, 0x8204
+GENERAL_ANSWER, GENERAL_RESPONSE, REGISTER_RESPONSE = 0x0001, 0x8001, 0x8100
+RESEND_REQUEST, MEDIA_RESPONSE = 0x8003, 0x8800
 SUCCESS: Final = frozenset({0, 4})
 """Results of 0x8001 after which a report is the platform's: ok, and alarm confirmed."""
-OK, UNSUPPORTED = 0, 3
-"""Results of 0x0001."""
-RESULT: Final = {LINK_CHECK: OK}
-"""What a command from the platform is answered with; whatever is not here is unsupported. 0x8204 only asks whether we are there."""
-ANSWERS: Final = frozenset({GENERAL_RESPONSE, REGISTER_RESPONSE})
+ANSWERS: Final = frozenset({GENERAL_RESPONSE, REGISTER_RESPONSE, RESEND_REQUEST, MEDIA_RESPONSE})
 """What the platform says in answer to us; all else is a command."""
 BATCH_HEAD_BYTES: Final = 3
 """Count and kind before the reports of an 0x0704, each of which has two bytes of length before it."""
@@ -201,6 +200,9 @@ class Terminal:
         self.counters = Counters()
         self.acknowledged: set[bytes] = set()
         self.refused: set[bytes] = set()
+        self.equipment = Equipment(self._where, _about(identity), seed=int(canonical(identity.name), 16))
+        self.packages = Packages()
+        self._last_fix = Fix(time=0, lat=31.230416, lon=121.473701)
         self._reports: Iterator[Due] = iter(reports)
         self._next = next(self._reports, None)
         self._order = 0
@@ -388,6 +390,7 @@ class Terminal:
     def _take(self, due: Due) -> _Report:
         """The report that is due, as bytes; the next one takes its place."""
         report = _Report(self._order, report_body(due.fix, self.identity.edition))
+        self._last_fix = due.fix
         self._order += 1
         self._next = next(self._reports, None)
         return report
@@ -411,7 +414,7 @@ class Terminal:
         if frame.reject is not Reject.NONE or canonical(frame.phone) != canonical(self.identity.name):
             self.counters.unreadable += 1
         elif frame.message_id not in ANSWERS:
-            self._commanded(frame)
+            self._commanded(frame, now)
         else:
             try:
                 body = messages.parse(frame.message_id, frame.edition, frame.body)
@@ -420,6 +423,8 @@ class Terminal:
                 return
             if frame.message_id == REGISTER_RESPONSE:
                 self._registered(body, now)
+            elif frame.message_id in {RESEND_REQUEST, MEDIA_RESPONSE}:
+                self._out += self.packages.wanted(frame.message_id, body)
             else:
                 self._answered(body["reply_serial"], body["reply_id"], body["result"], now)
 
@@ -440,7 +445,7 @@ class Terminal:
         """0x8001 answers one message in flight: number and id must both fit (quirk C13)."""
         each = self._flight.get(serial)
         if each is None or each.message_id != message_id:
-            self.counters.unexpected += 1
+            self.counters.unexpected += not self.packages.answered(serial)
             return
         del self._flight[serial]
         if each.reports:
@@ -461,8 +466,51 @@ class Terminal:
         self.finished = not self.manners.insist
         self._hang_up(Event.REFUSED, now)
 
-    def _commanded(self, frame: Frame) -> None:
-        """Whatever else the platform says is a command, and wants a general answer."""
-        self.counters.commands[frame.message_id] += 1
-        fields = {"reply_serial": frame.serial, "reply_id": frame.message_id, "result": RESULT.get(frame.message_id, UNSUPPORTED)}
-        self._out.append(self._frame(GENERAL_ANSWER, messages.build(GENERAL_ANSWER, self.identity.edition, fields))[1])
+    def _commanded(self, frame: Frame, now: float) -> None:
+        """Whatever else the platform says is a command."""
+        whole = self.packages.join(frame)
+        if whole is None:
+            return
+        message_id, serial, body = whole
+        self.counters.commands[message_id] += 1
+        try:
+            fields = messages.parse(message_id, self.identity.edition, body)
+            said = self.equipment.order(message_id, serial, fields)
+        except ProtocolError as error:
+            result = UNSUPPORTED if error.reason in {Reject.UNKNOWN_MESSAGE, Reject.UNSUPPORTED} else BAD
+            said = [Say(GENERAL_ANSWER, {"reply_serial": serial, "reply_id": message_id, "result": result})]
+        for each in said:
+            self._reply(each, now)
+
+    def _reply(self, said: Say, now: float) -> None:
+        """Say something of our own: 0x0001 wants no answer, other messages do; long ones go in packages, repeated when asked for."""
+        edition = self.identity.edition
+        body = messages.build(said.message_id, edition, said.fields)
+        if said.message_id == GENERAL_ANSWER:
+            self._out.append(self._frame(GENERAL_ANSWER, body)[1])
+        elif len(body) <= LENGTH_BITS:
+            self._send(said.message_id, body, now)
+        else:
+            media_id = said.fields.get("media_id")
+            frames = self.packages.cut(said.message_id, self.identity.name, self._serial, body, edition, media_id=media_id)
+            self._serial = (self._serial + len(frames)) & 0xFFFF
+            self._out += frames
+
+    def _where(self) -> dict[str, Any]:
+        """Fields of a location report of this moment: the last fix."""
+        return location_fields(self._last_fix)
+
+
+def _about(identity: Identity) -> dict[str, Any]:
+    """Fields of 0x0107."""
+    return {
+        "kinds": ["passenger"],
+        "maker": identity.maker,
+        "model": identity.model,
+        "terminal_id": identity.serial_number,
+        "iccid": "8986".ljust(20, "0"),
+        "hardware": "V1",
+        "firmware": identity.software,
+        "gnss": ["gps", "beidou"],
+        "radio": ["td_lte"],
+    }

@@ -251,3 +251,8 @@ def _fields(fields: Mapping[str, Any], zone_s: int) -> dict[str, Any]:
 
 def _instant(utc: datetime) -> str:
     return f"{utc.replace(tzinfo=None).isoformat()}Z"
+
+
+def tell(fields: Mapping[str, Any], *, time_zone_s: int = GMT8_S) -> dict[str, Any]:
+    """The fields that `parse` read from a body, as JSON has them."""
+    return _fields(fields, time_zone_s)
