@@ -271,8 +271,6 @@ def test_the_claim_of_a_worker_that_has_lost_the_session_is_refused(database_url
 
 def test_hostile_text_in_a_reply_is_kept_without_harm(database_url: str) -> None:
     async def story() -> None:
-        if 0x0301 not in messages.MESSAGES or not messages.MESSAGES[0x0701].supported:
-            pytest.skip("waybills are not declared")
         async with worker(database_url, **LENIENT) as (_, port):
             raw = await Raw.connect(port)
             text = b"a\x00b\x1b\xff\xfe"
