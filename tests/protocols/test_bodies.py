@@ -52,7 +52,7 @@ REFUSED = {
     **dict.fromkeys(["b0007", "b0008", "b0009", "b0010", "b0013", "b0015", "b0016", "b0017", "b0018", "b0019"], Reject.TRUNCATED),
     **dict.fromkeys(["b0023", "b0026", "b0027", "b0035", "b0037", "b0060", "b0063", "b0099", "b0120"], Reject.TRUNCATED),
     **dict.fromkeys(["b0148", "b0149", "b0190", "b0193"], Reject.TRUNCATED),
-    # one library's 2011: neither location nor package numbers before the data; the standard has the numbers (§8.37 of 2011)
+    # one library's 2011: neither location nor package numbers before the data; the standard has the numbers
     "b0106": Reject.TRUNCATED,
 }
 INEXACT = {
@@ -165,7 +165,7 @@ EXTENSIONS = {
     "f0548": {"fuel_used"},
     # a province's fields behind the standard's
     "b0098": {"FaceMatchValue"},
-    # ids instead of places, kind 5, which no edition has (§8.53 of 2019)
+    # ids instead of places, kind 5, which no edition has
     "b0064": {"Ids"},
 }
 OTHERWISE = {

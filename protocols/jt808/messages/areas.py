@@ -1,4 +1,4 @@
-"""Areas and routes that a terminal watches by itself (JT/T 808-2019 §8.44 to §8.53).
+"""Areas and routes that a terminal watches by itself.
 
 Positions are magnitudes on the wire, with the hemisphere in the attribute; here they are signed degrees, both ways.
 """

@@ -1,4 +1,4 @@
-"""Terminal control, attributes, upgrades (JT/T 808-2019 §8.13 to §8.17)."""
+"""Terminal control, attributes, upgrades."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waybills, the driver's identity, the CAN bus (JT/T 808-2019 §8.57 to §8.60)."""
+"""Waybills, the driver's identity, the CAN bus."""
 
 from __future__ import annotations
 

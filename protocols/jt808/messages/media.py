@@ -1,4 +1,4 @@
-"""Pictures, sounds, films: events, uploads, searches, orders (JT/T 808-2019 §8.61 to §8.70)."""
+"""Pictures, sounds, films: events, uploads, searches, orders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters of the terminal: setting and asking them, and what each of them is (JT/T 808-2019 §8.8 to §8.12, table 12).
+"""Parameters of the terminal: setting and asking them, and what each of them is.
 
 A parameter is told as `{"id", "name", "value"}`. Its value is read by the form that has exactly its length; a whole number may come in
 another width than printed (quirk G9) and then says its `width`. What fits no form has `raw` instead of `value`, and costs only itself.

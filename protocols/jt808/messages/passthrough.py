@@ -1,4 +1,4 @@
-"""Transparent data, compressed reports, RSA keys (JT/T 808-2019 §8.71 to §8.75)."""
+"""Transparent data, compressed reports, RSA keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The driving recorder's data (JT/T 808-2019 §8.54 to §8.56): blocks of GB/T 19056-2012, which have frames of their own.
+"""The driving recorder's data: blocks of GB/T 19056-2012, which have frames of their own.
 
 A block whose lead, length or checksum is wrong stays bytes, and so does data whose layout is not known here.
 Command 0x08 is written so, and 0x10 to 0x15 follow 0x09: the standard counts in decimal digits.

@@ -1,4 +1,4 @@
-"""The parameters of active safety, 0xF364 to 0xF367 (T/JSATL 12-2017 §5; Guangdong adds to them)."""
+"""The parameters of active safety, 0xF364 to 0xF367 (T/JSATL 12-2017); Guangdong adds to them."""
 
 from __future__ import annotations
 

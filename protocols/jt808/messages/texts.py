@@ -1,4 +1,4 @@
-"""Text to the driver, events, questions, info menus, telephone (JT/T 808-2013 §8.27 to §8.36; 2019 keeps text and telephone)."""
+"""Text to the driver, events, questions, info menus, telephone; 2019 defines text and telephone only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vehicle control (JT/T 808-2019 §8.43): doors, whose two senses are opposite in 2013 and 2019 (quirk G1)."""
+"""Vehicle control: doors, whose two senses are opposite in 2013 and 2019 (quirk G1)."""
 
 from __future__ import annotations
 
