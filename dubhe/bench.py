@@ -26,6 +26,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from dubhe.supervisor import database
+from firmware_sim.broker import running_broker
 from firmware_sim.gateway import Gateway, running_gateway
 from firmware_sim.link import Address
 from ingest.settings import Settings
@@ -37,6 +38,8 @@ FIRST_NAME: Final = 13_900_000_001
 NAMES_PER_RUN: Final = 1_000_000
 """Each run has terminals of its own, so that no report of one repeats another's."""
 IDLE_PER_ADDRESS: Final = 20_000
+MQTT_RATE: Final = 10_000
+MQTT_PATIENCE_S: Final = 300
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -51,6 +54,65 @@ def bench(settings: Settings, *, terminals: int, window: int, messages: int, rat
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dubhe-bench-"))
         gateway = stack.enter_context(running_gateway(Path(folder), chosen))
         return _bench(console, url, gateway, terminals=terminals, window=window, messages=messages, rate=rate)
+
+
+def bench_mqtt(settings: Settings, *, terminals: int, messages: int) -> dict[str, Any]:
+    """QoS 1 messages of JT/T 808 through a Mosquitto of our own: as fast as they are taken, and at an even rate."""
+    console = Console(stderr=True)
+    with contextlib.ExitStack() as stack:
+        if not settings.database_url:
+            settings = replace(settings, data_dir=stack.enter_context(tempfile.TemporaryDirectory(prefix="dubhe-bench-")))
+        url = stack.enter_context(database(settings))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dubhe-bench-")))
+        broker = stack.enter_context(running_broker(folder / "broker"))
+        chosen = {
+            "database_url": url,
+            "admission": "lenient",
+            "mqtt_url": broker.url,
+            "mqtt_version": settings.mqtt_version,
+            "log_level": "warning",
+        }
+        gateway = stack.enter_context(running_gateway(folder, chosen))
+        figures: dict[str, Any] = {"machine": _machine(), "database": versions(url), "mqtt_version": settings.mqtt_version, "published": {}}
+        for number, rate in enumerate((0, MQTT_RATE)):
+            name = f"{rate} per second" if rate else "as fast as taken"
+            console.print(f"{messages:,} messages of {terminals:,} terminals, {name} …")
+            first = FIRST_NAME + number * NAMES_PER_RUN
+            figures["published"][name] = _published(gateway, broker.url, terminals, messages, rate=rate, first=first)
+        return figures
+
+
+def _published(gateway: Gateway, url: str, terminals: int, messages: int, *, rate: int, first: int) -> dict[str, Any]:
+    """One run: from the first message until the gateway has committed the last."""
+    before, (pid,) = _stages(gateway), _workers(gateway.process.pid)
+    stored, cpu_s = _counter(gateway, "gateway_fixes_stored_total"), _cpu_s(pid)
+    words = ["--mqtt", url, "--terminals", str(terminals), "--messages", str(messages), "--rate", str(rate), "--first-name", str(first)]
+    command = [sys.executable, "-m", "firmware_sim", "publish", *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - our own module
+    told: dict[str, Any] = json.loads(done.stdout)
+    while _counter(gateway, "gateway_fixes_stored_total") - stored < messages and time.time() - told["began"] < MQTT_PATIENCE_S:
+        time.sleep(0.05)
+    seconds = time.time() - told["began"]
+    committed = int(_counter(gateway, "gateway_fixes_stored_total") - stored)
+    return {
+        "published": told["acknowledged"],
+        "published_per_second": round(told["per_second"]),
+        "committed": committed,
+        "committed_per_second": round(committed / seconds),
+        "worker_cpu_us_per_message": round((_cpu_s(pid) - cpu_s) / max(committed, 1) * 1e6, 1),
+        "us_per_report": _spent(before, _stages(gateway)),
+    }
+
+
+def _counter(gateway: Gateway, name: str) -> float:
+    found = re.search(rf"^{name} (\S+)$", gateway.get("/metrics")[1], re.MULTILINE)
+    return float(found[1]) if found else 0
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time that a process has used."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _bench(console: Console, url: str, gateway: Gateway, *, terminals: int, window: int, messages: int, rate: float) -> dict[str, Any]:

@@ -13,18 +13,21 @@ import typer
 
 from dubhe import demo as demonstration
 from dubhe.bench import bench as run_bench
+from dubhe.bench import bench_mqtt as run_mqtt_bench
 from dubhe.decode import tree
 from dubhe.export import FORMATS, ExportError, write_track
 from dubhe.registry import terminal_app
 from dubhe.supervisor import CannotStart, database
 from dubhe.supervisor import serve as run_tree
 from firmware_sim.link import Address
+from firmware_sim.mqtt import Target
 from firmware_sim.recordings import RecordingError
 from firmware_sim.replay import replay as replay_file
 from ingest import log as logs
 from ingest.settings import SettingError, Settings
 from protocols.jt808.describe import describe
 from protocols.jt808.header import V2013, V2019
+from protocols.nmea.describe import describe as describe_sentences
 from storage.errors import StoreError
 from storage.migrate import migrate as run_migrations
 
@@ -40,7 +43,7 @@ app = typer.Typer(
 )
 app.add_typer(terminal_app, name="terminal")
 
-PROTOCOLS = {"jt808-2013": V2013, "jt808-2019": V2019}
+PROTOCOLS = {"jt808-2013": V2013, "jt808-2019": V2019, "nmea": None}
 
 Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 
@@ -79,29 +82,39 @@ def migrate(config: Config = None) -> None:
 
 @app.command()
 def decode(
-    frames: Annotated[list[str], typer.Argument(help="frames in hex, spaces allowed; - reads lines from standard input")],
+    frames: Annotated[
+        list[str], typer.Argument(help="frames in hex, spaces allowed, or NMEA sentences; - reads lines from standard input")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object per frame and line")] = False,
 ) -> None:
-    """Take frames apart 解析报文.
+    """Take frames and sentences apart 解析报文.
 
-    dubhe decode 7e0200…7e prints a tree, with --json one object per frame. Exit status 1 when some were rejected.
+    dubhe decode 7e0200…7e, or dubhe decode '$GNRMC,…*hh', prints a tree, with --json one object per frame.
+    Exit status 1 when some were rejected.
     """
     good = True
     for line in _lines(frames):
-        for told in describe(line):
+        for told in describe_sentences(line) if _is_nmea(line) else describe(line.decode("utf-8", "replace")):
             good = good and told["ok"]
             typer.echo(json.dumps(told, ensure_ascii=False) if as_json else tree(told))
     raise typer.Exit(0 if good else 1)
 
 
-def _lines(words: list[str]) -> Iterator[str]:
+def _lines(words: list[str]) -> Iterator[bytes]:
     """The words given; or standard input's lines for a lone dash."""
     if words == ["-"]:
-        yield from (line for raw in sys.stdin.buffer if (line := raw.decode("utf-8", "replace").strip()))
-    elif all(len(word) % 2 == 0 and word.lower().startswith("7e") and word.lower().endswith("7e") for word in words):
-        yield from words
+        yield from (line for raw in sys.stdin.buffer if (line := raw.strip()))
+        return
+    raw = [word.encode("utf-8", "surrogateescape") for word in words]
+    if all(_is_nmea(word) or (len(word) % 2 == 0 and word.lower().startswith(b"7e") and word.lower().endswith(b"7e")) for word in raw):
+        yield from raw
     else:
-        yield " ".join(words)
+        yield b" ".join(raw)
+
+
+def _is_nmea(line: bytes) -> bool:
+    """Hexadecimal digits have no $, and no unit names itself in them."""
+    return line[:1] == b"!" or b"$" in line or line[:3].upper() in {b"ID=", b"IME"}
 
 
 @app.command()
@@ -123,10 +136,11 @@ def track(
 @app.command()
 def replay(
     file: Annotated[Path, typer.Argument(help="CSV (as `dubhe track` writes), GPX, NMEA log, or frames in hex, one a line")],
-    to: Annotated[str, typer.Option(metavar="HOST:PORT", help="the gateway 网关地址")],
+    to: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="the gateway 网关地址; with --protocol nmea its NMEA port")] = None,
     terminal: Annotated[str, typer.Option(help="phone number to report as 终端号")] = "13900000001",
     speed: Annotated[float, typer.Option(min=0, help="times its own pace; 0: as fast as the answers come")] = 1.0,
     protocol: Annotated[str, typer.Option(help=" | ".join(PROTOCOLS))] = "jt808-2013",
+    mqtt: Annotated[str | None, typer.Option(metavar="URL", help="through this broker instead, mqtt://USER:PASSWORD@HOST:PORT")] = None,
 ) -> None:
     """Drive a recording as a terminal 回放.
 
@@ -135,9 +149,17 @@ def replay(
     if protocol not in PROTOCOLS:
         msg = f"--protocol {protocol} is none of {', '.join(PROTOCOLS)}"
         raise typer.BadParameter(msg)
-    tally = asyncio.run(replay_file(file, Address.of(to), terminal=terminal, speed=speed, edition=PROTOCOLS[protocol]))
+    if (to is None) == (mqtt is None):
+        msg = "give --to HOST:PORT or --mqtt URL"
+        raise typer.BadParameter(msg)
+    try:
+        target = Target.of(mqtt) if mqtt else Address.of(to or "")
+        tally = asyncio.run(replay_file(file, target, terminal=terminal, speed=speed, edition=PROTOCOLS[protocol]))
+    except (OSError, ValueError) as error:
+        _fail(error)
     typer.echo(json.dumps(tally, ensure_ascii=False))
-    raise typer.Exit(0 if tally["sent"] == sum(tally["answered"].values()) else 1)
+    silent = PROTOCOLS[protocol] is None  # nothing is answered in NMEA
+    raise typer.Exit(0 if silent or tally["sent"] == sum(tally["answered"].values()) else 1)
 
 
 @app.command()
@@ -159,6 +181,7 @@ def bench(
     window: Annotated[int, typer.Option(min=1, max=64, help="reports in flight per terminal")] = 1,
     messages: Annotated[int, typer.Option(min=1, max=10_000_000)] = 300_000,
     rate: Annotated[float, typer.Option(help="reports per second in the open-loop run; 0 leaves it out")] = 20_000,
+    mqtt: Annotated[bool, typer.Option("--mqtt", help="measure the broker's door instead, with a Mosquitto of its own")] = False,
     config: Config = None,
 ) -> None:
     """Measure this machine 基准测试, JSON out.
@@ -166,6 +189,9 @@ def bench(
     Reports answered after commit per second, receipt ages from the terminals' side, bytes per connection, µs per stage.
     """
     settings = Settings.load(config)
+    if mqtt:
+        typer.echo(json.dumps(run_mqtt_bench(settings, terminals=terminals, messages=messages), indent=2))
+        return
     typer.echo(json.dumps(run_bench(settings, terminals=terminals, window=window, messages=messages, rate=rate), indent=2))
 
 

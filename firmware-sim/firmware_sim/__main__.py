@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_sim import load as loads
+from firmware_sim import publish as publishing
 from firmware_sim.faults import Rates
 from firmware_sim.fleet import Fleet, Plan
 from firmware_sim.link import Address, allow_files
@@ -186,7 +187,21 @@ def _load(words: Sequence[str]) -> int:
     return 0 if report.answered_ok == report.sent else 1
 
 
-COMMANDS: Final = {"replay": _replay, "load": _load}
+def _publish(words: Sequence[str]) -> int:
+    about = "Publish reports with QoS 1 as a load 经代理压力测试."
+    parser = argparse.ArgumentParser(prog="python -m firmware_sim publish", description=about)
+    parser.add_argument("--mqtt", required=True, metavar="URL", help="the broker, mqtt://USER:PASSWORD@HOST:PORT")
+    parser.add_argument("--terminals", type=int, default=1_000)
+    parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--rate", type=float, default=0.0, help="messages per second; 0: as fast as the broker takes them")
+    parser.add_argument("--first-name", type=int, default=13_900_000_001)
+    args = vars(parser.parse_args(words))
+    told = publishing.run(publishing.Stream(target=Target.of(args.pop("mqtt")), **args))
+    _print(told)
+    return 0 if told["sent"] == told["acknowledged"] else 1
+
+
+COMMANDS: Final = {"replay": _replay, "load": _load, "publish": _publish}
 
 
 def _parser(name: str, text: str, *, many: bool = True) -> argparse.ArgumentParser:

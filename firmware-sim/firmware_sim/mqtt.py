@@ -154,7 +154,6 @@ class OverMqtt:
         self._mid = 0
         self._up = False
         self._left = False
-        self._refused = False
         self._ping_at = inf
 
     @property
@@ -164,8 +163,8 @@ class OverMqtt:
 
     @property
     def hangup(self) -> bool:
-        """The machine wants it, and what it said for good has been acknowledged; or the broker does not want us."""
-        return self._refused or (self._up and self._machine.hangup and not (self._machine.finished and self._outbox))
+        """The machine wants it, and what it said for good has been acknowledged."""
+        return self._up and self._machine.hangup and not (self._machine.finished and self._outbox)
 
     @property
     def finished(self) -> bool:
@@ -175,7 +174,7 @@ class OverMqtt:
     def connected(self, now: float) -> bytes:
         """The broker's socket is open."""
         del now
-        self._packets, self._up, self._left, self._refused = Packets(), False, False, False
+        self._packets, self._up, self._left = Packets(), False, False
         return connect(f"{self._kind}-{self._terminal}", self._target.user, self._target.password)
 
     def disconnected(self, now: float) -> None:
@@ -205,8 +204,10 @@ class OverMqtt:
     def _heard(self, got: Packet, now: float) -> bytes:
         match got.head & 0xF0:
             case 0x20:  # CONNACK
-                self._refused = got.body[1] != 0
-                return b"" if self._refused else self._welcomed(now)
+                if got.body[1]:
+                    msg = f"the broker refuses {self._terminal}: CONNACK {got.body[1]}, which is about name and password if it is 4 or 5"
+                    raise ValueError(msg)
+                return self._welcomed(now)
             case 0x40:  # PUBACK
                 self.acknowledged += self._outbox.pop(int.from_bytes(got.body[:2]), None) is not None
                 return b""

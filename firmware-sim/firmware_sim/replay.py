@@ -10,10 +10,12 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from firmware_sim.fleet import total
-from firmware_sim.link import Address, hold
-from firmware_sim.recordings import FIX_READERS, RecordedFrame, read_frames
+from firmware_sim.link import Address, Machine, hold
+from firmware_sim.mqtt import OverMqtt, Target
+from firmware_sim.recordings import FIX_READERS, RecordedFrame, RecordingError, read_frames
 from firmware_sim.report import AT_ONCE, paced
 from firmware_sim.terminal import GENERAL_RESPONSE, REGISTER, REGISTER_RESPONSE, SUCCESS, Counters, Identity, Manners, Terminal
+from firmware_sim.tracker import Tracker
 from protocols.errors import ProtocolError
 from protocols.jt808 import messages
 from protocols.jt808.frames import frame_of
@@ -128,26 +130,35 @@ class Player:
 
 async def replay(
     path: Path,
-    to: Address,
+    to: Address | Target,
     *,
     terminal: str = "13900000001",
     speed: float = 1.0,
-    edition: int = V2013,
+    edition: int | None = V2013,
     login: bool = True,
 ) -> dict[str, Any]:
-    """Drive the recording at `path` to its end and return the counters.
+    """Drive the recording at `path` to its end, at a gateway or through a broker, and return the counters. Without an edition: as NMEA.
 
     Raises RecordingError at a line that cannot be read, and OSError when the gateway does not listen or refuses the terminal.
     """
     begin = time.monotonic()
-    machine: Terminal | Player
-    if (read := FIX_READERS.get(path.suffix.lower())) is not None:
+    machine: Terminal | Player | Tracker
+    read = FIX_READERS.get(path.suffix.lower())
+    if edition is None:
+        if read is None:
+            raise RecordingError(path, "as a whole", "frames of JT/T 808 are no NMEA; only positions can be sent as sentences")
+        announced = isinstance(to, Address)
+        machine = Tracker(Identity(name=terminal), paced(read(path), begin=begin, speed=speed), announce=announced)
+    elif read is not None:
         manners = Manners(window=WINDOW, login=login, insist=False)
         machine = Terminal(Identity(name=terminal, edition=edition), paced(read(path), begin=begin, speed=speed), manners)
     else:
         machine = Player(paced_frames(read_frames(path), begin=begin, speed=speed))
-    await hold(machine, to, rng=Random(terminal), clock=time.monotonic, patient=False)  # noqa: S311 - a simulation
-    if machine.counters.login_refusals:
+    kind = "nmea" if edition is None else "jt808"
+    link: Machine = OverMqtt(machine, terminal, to, kind) if isinstance(to, Target) else machine
+    at = to.to if isinstance(to, Target) else to
+    await hold(link, at, rng=Random(terminal), clock=time.monotonic, patient=False)  # noqa: S311 - a simulation
+    if machine.counters.login_refusals or (isinstance(machine, Tracker) and machine.refused):
         msg = f"the gateway refused terminal {terminal}; strict admission takes only terminals that it knows"
         raise ConnectionRefusedError(msg)
     return total([machine.counters])
