@@ -25,8 +25,9 @@ from geofence.fencing import Fencing
 from geofence.following import Following
 from geofence.incidents import Incidents, advance, restated
 from geofence.quality import CLOCK, GATE, Quality, faults, samples, sift
-from geofence.state import STRIDE, Change, Picture, State, Work
+from geofence.state import STRIDE, State
 from geofence.stops import Calling, StopIndex
+from geofence.work import Change, Picture, Work
 from tracks.batch import Batch, column
 from tracks.event import EventBatch, Kind, together
 from tracks.fix import ABSENT, FixBatch

@@ -1,7 +1,7 @@
 """Corridors: planned lines with a width, cut into segments and blocks of segments, and who is to drive along them when.
 
 A `CorridorIndex` is immutable and has the vertices of all corridors end to end in a few columns, and over the segments of each corridor
-a tree of boxes, FAN to one. A fix looks only at the corridors of its own terminal, so their number does not matter, and comes down
+a tree of boxes, a few to one. A fix looks only at the corridors of its own terminal, so their number does not matter, and comes down
 the tree of each, so their length hardly does. What it finds are *passages*: places where the corridor comes by within its width.
 A loop, a hairpin or an overlapping carriageway gives several; which of them the vehicle is on is for `following.py` to say.
 Distances are taken in the plane at the fix, which is good to 1e-5 as far as a corridor is wide.
@@ -17,15 +17,13 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geofence.boxes import Level, levels
 from geofence.datum import Degrees, Metres, distance_m, metres_per_degree
 from geofence.fences import FOREVER, Line, Points, Polygon, polygon_of
 from geofence.roster import Assigned, Audiences, Parties, Party
 from tracks.batch import Batch, column
 from tracks.spans import Index, Mask
 from tracks.track import expand, least
-
-FAN: Final = 8
-"""Boxes in a box, and segments in the smallest: a fix on a line of 500 tests about 20 boxes and 15 segments."""
 
 HALF_WIDTH_M: Final = 50.0
 MARGIN_M: Final = 10.0
@@ -97,7 +95,7 @@ class CorridorIndex:
     course_deg: NDArray[np.float64]
     sharp: Mask
     """The corridor turns back at the vertex: what comes before and after it are two passages."""
-    levels: Sequence[_Level]
+    levels: Sequence[Level]
     """The tree's boxes, the largest first; each corridor has one box in the first level."""
     ends: NDArray[np.float64]
     """Longitude and latitude of first and last vertex."""
@@ -142,7 +140,7 @@ class CorridorIndex:
             limit_kmh=_joined([part.limit_kmh for part in parts]),
             course_deg=_joined([part.course_deg for part in parts]),
             sharp=_joined([_turns_back(part.course_deg) for part in parts], np.bool_),
-            levels=_levels([part.lon for part in parts], [part.lat for part in parts], [part.reach for part in parts]),
+            levels=levels([part.lon for part in parts], [part.lat for part in parts], [part.reach for part in parts]),
             ends=np.array([(*corridor.points[0][:2], *corridor.points[-1][:2]) for corridor in corridors]).reshape(-1, 4),
             terminus_m=np.array([corridor.terminus_m for corridor in corridors]),
             directed=np.array([corridor.directed for corridor in corridors], np.bool_),
@@ -244,36 +242,6 @@ class CorridorIndex:
         length2 = np.maximum(dx * dx + dy * dy, 1e-12)
         part = np.minimum(np.maximum(-(ax * dx + ay * dy) / length2, 0.0), 1.0)
         return (ax + part * dx) ** 2 + (ay + part * dy) ** 2, part, ax * ax + ay * ay
-
-
-@dataclass(frozen=True, slots=True)
-class _Level:
-    """One level of the tree: boxes, and the children of each in the level below; those of the lowest are segments."""
-
-    box: NDArray[np.float64]
-    """West, south, east, north, one column per box; wide enough for the width and the margin."""
-    first: Index
-    children: Index
-
-
-def _levels(lon: Sequence[Degrees], lat: Sequence[Degrees], reach: Sequence[tuple[float, float]]) -> list[_Level]:
-    """The levels over corridors of these vertices; `reach` is what to add to their boxes, in degrees east and north."""
-    boxes, count = [], np.array([len(each) - 1 for each in lon], np.int64)
-    for x, y, (wide, high) in zip(lon, lat, reach, strict=True):
-        ends = np.stack((np.minimum(x[:-1], x[1:]), np.minimum(y[:-1], y[1:]), np.maximum(x[:-1], x[1:]), np.maximum(y[:-1], y[1:])))
-        boxes.append(ends + np.array([[-wide], [-high], [wide], [high]]))
-    box = np.concatenate([np.empty((4, 0)), *boxes], axis=1)
-    starts = np.cumsum([len(each) for each in lon]) - np.array([len(each) for each in lon], np.int64)
-    levels: list[_Level] = []
-    while not levels or (count > 1).any():
-        corridor, nth = expand(-(-count // FAN))
-        first = (np.cumsum(count) - count)[corridor] + nth * FAN
-        children = np.minimum(count[corridor] - nth * FAN, FAN)
-        if len(first):
-            box = np.concatenate((np.minimum.reduceat(box[:2], first, axis=1), np.maximum.reduceat(box[2:], first, axis=1)))
-        levels.insert(0, _Level(box, first if levels else starts[corridor] + nth * FAN, children))
-        count = -(-count // FAN)
-    return levels
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from geofence.corridors import CorridorIndex
 from geofence.datum import Metres
 from geofence.quality import GAP_S, SPEED_KMH_MAX
+from geofence.sight import Sight
 from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value, together
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
@@ -29,11 +30,7 @@ from tracks.track import Memory, Standing, TrackBatch, expand, least, steps, tel
 LOST_S: Final = 1800.0
 """After so long a silence nobody can say that the trip goes on. Unmeasured."""
 SLACK_M: Final = 200.0
-"""Of the reachable stretch, beyond what the highest speed allows. Unmeasured, like the next four."""
-MOVING_KMH: Final = 10.0
-"""Below it the course says nothing."""
-PARALLEL_DEG: Final = 60.0
-"""A course within this of the segment's, or of its reverse, runs along it."""
+"""Of the reachable stretch, beyond what the highest speed allows. Unmeasured, like what follows."""
 SKIPPED_M: Final = 500.0
 """A vehicle that is so much further along than it drove left out a section."""
 MAJOR_M: Final = 500.0
@@ -115,12 +112,12 @@ class Following:
         fix = good[concerned]
         if len(fix) == 0:
             return NO_SIGNALS
-        view = _View.of(self.index, track, fix, good[place], row)
+        sight = Sight.of(self.index, track, fix, good[place], row)
         found = _Found.blank(len(fix))
         for at in steps(track.owner[fix]):
-            _follow(track, fix[at], at, memory, view=view, found=found)
+            _follow(track, fix[at], at, memory, sight=sight, found=found)
         followed = found.seen == Seen.FOLLOWED
-        track.limit_kmh[fix[followed]] = view.limit_kmh[found.passage[followed]]
+        track.limit_kmh[fix[followed]] = sight.limit_kmh[found.passage[followed]]
         return self._signals(track, fix, found, standing)
 
     def _signals(self, track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:
@@ -184,57 +181,6 @@ def _shortcuts(fix: Index, found: _Found) -> Signals:
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
-    """What can be said of fixes without knowing what came before: one element per fix, then one per passage and a last one for none."""
-
-    driven: Mask
-    """A corridor is in force."""
-    terminus: Mask
-    excused: Mask
-    first: Index
-    """The first passage of each fix."""
-    count: Index
-    corridor: Index
-    chainage_m: Metres
-    away_m: Metres
-    near: Mask
-    covered: Mask
-    """One per fix: well within the width of some corridor in force, whichever way it drives."""
-    forward: Mask
-    backward: Mask
-    parallel: Mask
-    limit_kmh: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, index: CorridorIndex, track: TrackBatch, fix: Index, driven: Index, row: Index) -> Self:
-        """Of the fixes `fix`; `driven` and `row` are pairs of fix and corridor in force."""
-        lon, lat = track.lon[driven], track.lat[driven]
-        passages = index.passages(lon, lat, row)
-        at = np.searchsorted(fix, driven)
-        whose, segment, corridor = at[passages.pair], passages.segment, row[passages.pair]
-        count = np.bincount(whose, minlength=len(fix))
-        turn_deg = np.abs((track.course_deg[fix[whose]] - index.course_deg[segment] + 180) % 360 - 180)
-        moving = track.speed_kmh[fix[whose]] >= MOVING_KMH
-        excused = (count[at] == 0) & index.excused(lon, lat, row, track.time_us[driven])
-        return cls(
-            driven=_any(at, len(fix)),
-            terminus=_any(at[index.at_terminus(lon, lat, row)], len(fix)),
-            excused=_any(at[excused], len(fix)),
-            first=np.cumsum(count) - count,
-            count=count,
-            corridor=np.append(index.id[corridor], 0),
-            chainage_m=np.append(passages.chainage_m, 0.0),
-            away_m=np.append(passages.away_m, np.inf),
-            near=np.append(passages.near, False),
-            covered=_any(whose[passages.near], len(fix)),
-            forward=np.append(moving & (turn_deg <= PARALLEL_DEG), False),
-            backward=np.append(moving & (turn_deg >= 180 - PARALLEL_DEG) & index.directed[corridor], False),
-            parallel=np.append(~moving | (np.abs(turn_deg - 90) >= 90 - PARALLEL_DEG), False),
-            limit_kmh=np.append(index.limit_kmh[segment], np.inf),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _Found:
     """What is found out about each fix, filled in step by step."""
 
@@ -266,22 +212,22 @@ class _Found:
         return _Found(**columns)
 
 
-def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, view: _View, found: _Found) -> None:
-    """The next fix of each of several terminals: `fix` is its row of the track batch, `at` its element of `view` and `found`."""
+def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, sight: Sight, found: _Found) -> None:
+    """The next fix of each of several terminals: `fix` is its row of the track batch, `at` its element of `sight` and `found`."""
     mine = _after_silence(track, fix, memory[track.owner[fix]])
-    here, there = _choose(at, view, mine, _reach_m(track.time_us[fix] - mine["seen_us"]))
-    agrees = view.corridor[there] == mine["maybe"]
-    agrees &= np.abs(view.chainage_m[there] - mine["maybe_m"]) <= _reach_m(track.time_us[fix] - mine["maybe_us"])
+    here, there = _choose(at, sight, mine, _reach_m(track.time_us[fix] - mine["seen_us"]))
+    agrees = sight.corridor[there] == mine["maybe"]
+    agrees &= np.abs(sight.chainage_m[there] - mine["maybe_m"]) <= _reach_m(track.time_us[fix] - mine["maybe_us"])
     seen = np.select(
-        [~view.driven[at], view.terminus[at], view.near[there] & agrees, here >= 0, there >= 0, view.count[at] > 0],
+        [~sight.driven[at], sight.terminus[at], sight.near[there] & agrees, here >= 0, there >= 0, sight.count[at] > 0],
         [Seen.IDLE, Seen.TERMINUS, Seen.CONFIRMED, Seen.FOLLOWED, Seen.BESIDE, Seen.CROSSING],
         Seen.NOWHERE,
     )
     placed = np.where(seen == Seen.FOLLOWED, here, np.where(seen == Seen.CONFIRMED, there, -1))
     found.seen[at], found.passage[at] = seen, placed
-    mine["back_us"] = np.where(view.covered[at], np.where(mine["back_us"] != 0, mine["back_us"], track.time_us[fix]), 0)
-    _tell(at, view, found, mine, here=here, there=there)
-    memory[track.owner[fix]] = _remember(at, view, found, mine, time_us=track.time_us[fix], there=there)
+    mine["back_us"] = np.where(sight.covered[at], np.where(mine["back_us"] != 0, mine["back_us"], track.time_us[fix]), 0)
+    _tell(at, sight, found, mine, here=here, there=there)
+    memory[track.owner[fix]] = _remember(at, sight, found, mine, time_us=track.time_us[fix], there=there)
 
 
 def _after_silence(track: TrackBatch, fix: Index, mine: Memory) -> Memory:
@@ -296,22 +242,22 @@ def _after_silence(track: TrackBatch, fix: Index, mine: Memory) -> Memory:
     return mine
 
 
-def _choose(at: Index, view: _View, mine: Memory, reach_m: Metres) -> tuple[Index, Index]:
+def _choose(at: Index, sight: Sight, mine: Memory, reach_m: Metres) -> tuple[Index, Index]:
     """Of each fix the passage it is followed to, and the one it may be at instead; -1 for none.
 
     Where it is followed against its direction, the other is one that runs with it: a vehicle may have turned round.
     """
-    which, nth = expand(view.count[at])
-    passage = view.first[at][which] + nth
-    ahead_m = view.chainage_m[passage] - mine["chainage_m"][which]
-    known = (view.corridor[passage] == mine["corridor"][which]) & (mine["seen_us"][which] != 0)
+    which, nth = expand(sight.count[at])
+    passage = sight.first[at][which] + nth
+    ahead_m = sight.chainage_m[passage] - mine["chainage_m"][which]
+    known = (sight.corridor[passage] == mine["corridor"][which]) & (mine["seen_us"][which] != 0)
     jump_m = np.abs(np.abs(ahead_m) - mine["driven_m"][which]) - JUMP_FREE_M
     doubt_m = np.where(known, np.clip(JUMP_PART * jump_m, 0.0, JUMP_M_MAX), JUMP_M_MAX)
-    cost = view.away_m[passage] + doubt_m + BACKWARD_M * view.backward[passage]
+    cost = sight.away_m[passage] + doubt_m + BACKWARD_M * sight.backward[passage]
     within_reach = known & (mine["course"] == Course.FOLLOWING)[which] & (np.abs(ahead_m) <= reach_m[which])
     here = _cheapest(passage, which, np.where(within_reach, cost, np.inf), len(at))
-    turned = view.forward[passage] & view.backward[here][which]
-    other = np.where((here >= 0)[which], turned, view.parallel[passage])
+    turned = sight.forward[passage] & sight.backward[here][which]
+    other = np.where((here >= 0)[which], turned, sight.parallel[passage])
     return here, _cheapest(passage, which, np.where(other, cost, np.inf), len(at))
 
 
@@ -329,14 +275,14 @@ def _reach_m(lapse_us: Index) -> Metres:
     return SLACK_M + SPEED_KMH_MAX / 3.6 * np.minimum(lapse_us / 1e6, GAP_S)
 
 
-def _tell(at: Index, view: _View, found: _Found, mine: Memory, *, here: Index, there: Index) -> None:
+def _tell(at: Index, sight: Sight, found: _Found, mine: Memory, *, here: Index, there: Index) -> None:
     """Fill in what the fixes say."""
     seen, placed = found.seen[at], found.passage[at]
     followed, confirmed, nowhere = seen == Seen.FOLLOWED, seen == Seen.CONFIRMED, seen == Seen.NOWHERE
-    corridor, chainage_m = view.corridor[placed], view.chainage_m[placed]
+    corridor, chainage_m = sight.corridor[placed], sight.chainage_m[placed]
     judged = (mine["course"] != Course.LOST) | (seen == Seen.IDLE)
-    excused = nowhere & view.excused[at]
-    only_just = (followed & ~view.near[here]) | ((seen == Seen.BESIDE) & ~view.near[there])
+    excused = nowhere & sight.excused[at]
+    only_just = (followed & ~sight.near[here]) | ((seen == Seen.BESIDE) & ~sight.near[there])
     subject = np.where(mine["corridor"] != 0, mine["corridor"], corridor)
     same = corridor == subject
 
@@ -344,10 +290,10 @@ def _tell(at: Index, view: _View, found: _Found, mine: Memory, *, here: Index, t
     deviation = np.where(judged & ~excused, deviation, GOOD)
     detour = np.where(excused & judged, BAD, np.minimum(deviation, NEUTRAL))
     ahead_m = chainage_m - mine["chainage_m"]
-    back = followed & view.backward[here] & (there < 0) & (ahead_m < 0)
-    from_start = confirmed & same & view.backward[there]
+    back = followed & sight.backward[here] & (there < 0) & (ahead_m < 0)
+    from_start = confirmed & same & sight.backward[there]
     direction = np.where(judged, DIRECTION[seen], GOOD)
-    direction = np.where(followed, np.where(view.forward[here] & (ahead_m > 0), GOOD, NEUTRAL), direction)
+    direction = np.where(followed, np.where(sight.forward[here] & (ahead_m > 0), GOOD, NEUTRAL), direction)
 
     found.subject[at] = subject
     found.deviation[at] = deviation
@@ -363,30 +309,23 @@ def _tell(at: Index, view: _View, found: _Found, mine: Memory, *, here: Index, t
     found.left_us[at], found.joined_us[at] = mine["seen_us"], mine["maybe_us"]
 
 
-def _remember(at: Index, view: _View, found: _Found, mine: Memory, *, time_us: Index, there: Index) -> Memory:
+def _remember(at: Index, sight: Sight, found: _Found, mine: Memory, *, time_us: Index, there: Index) -> Memory:
     """What is known after the fixes."""
     seen, placed = found.seen[at], found.passage[at]
     nowhere, apart = seen == Seen.NOWHERE, (seen == Seen.TERMINUS) | (seen == Seen.IDLE)
     known = placed >= 0
-    candidate = view.near[there] & ~apart & (seen != Seen.CONFIRMED)
+    candidate = sight.near[there] & ~apart & (seen != Seen.CONFIRMED)
     after = mine.copy()
     after["course"] = NEXT[mine["course"], seen]
-    after["corridor"] = np.where(known, view.corridor[placed], np.where(seen == Seen.IDLE, 0, mine["corridor"]))
-    after["chainage_m"] = np.where(known, view.chainage_m[placed], mine["chainage_m"])
+    after["corridor"] = np.where(known, sight.corridor[placed], np.where(seen == Seen.IDLE, 0, mine["corridor"]))
+    after["chainage_m"] = np.where(known, sight.chainage_m[placed], mine["chainage_m"])
     after["seen_us"] = np.where(known, time_us, np.where(apart, 0, mine["seen_us"]))
     after["driven_m"] = np.where(known | apart, 0.0, mine["driven_m"])
     after["nowhere"] = nowhere
     after["strayed"] = ~known & ~apart & (mine["strayed"] | nowhere)
-    after["excused"] = ~known & ~apart & (mine["excused"] | (nowhere & view.excused[at]))
+    after["excused"] = ~known & ~apart & (mine["excused"] | (nowhere & sight.excused[at]))
     kept = np.where(seen == Seen.BESIDE, mine["maybe"], 0)
-    after["maybe"] = np.where(candidate, view.corridor[there], kept)
-    after["maybe_m"] = np.where(candidate, view.chainage_m[there], mine["maybe_m"])
+    after["maybe"] = np.where(candidate, sight.corridor[there], kept)
+    after["maybe_m"] = np.where(candidate, sight.chainage_m[there], mine["maybe_m"])
     after["maybe_us"] = np.where(candidate, time_us, mine["maybe_us"])
     return after
-
-
-def _any(rows: Index, count: int) -> Mask:
-    """Which of `count` are among `rows`."""
-    chosen = np.zeros(count, np.bool_)
-    chosen[rows] = True
-    return chosen

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from geofence.incidents import INCIDENT, Incidents
 from geofence.quality import SAMPLE
+from geofence.work import Arrivals, Change, Work
 from tracks.spans import Index, Mask
 from tracks.track import Memory, expand
 
@@ -34,88 +35,13 @@ NEVER: Final = np.iinfo(np.int64).min
 FORMAT: Final = b"DG01"
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A batch laid out: for each owner (terminal of this batch) where it starts from, and its samples in order of time."""
-
-    terminal_id: Index
-    """One element per owner, ascending; so is the rest of this block."""
-    slot: Index
-    """Its row in the state, or -1 when it has none yet."""
-    start: Index
-    """Place in the window of the first sample to judge; less than what is there when a late fix made us go back."""
-    rewound: Mask
-    since_us: Index
-    """Time of the last sample before the start, or NEVER."""
-    memory: Memory
-    incidents: Incidents
-
-    owner: Index
-    """One element per sample, ascending; so is the rest."""
-    sample: NDArray[Any]
-    source: Index
-    """Row of the batch it came from; -1 for one that was there before."""
-    place: Index
-    """Its place in the window, counted from the window's first; may run past its end."""
-
-    def after(self, memory: Memory, incidents: Incidents) -> Work:
-        """The work done."""
-        return replace(self, memory=memory, incidents=incidents)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What `adopt` writes: the work with memory and incidents as they are after it, and the pictures taken on the way."""
-
-    work: Work
-    pictures: list[Picture]
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """Memory and incidents of some owners before the sample at `place`."""
-
-    owner: Index
-    place: Index
-    memory: Memory
-    incidents: Incidents
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrivals:
-    """Samples of owners, each from a row of the batch, or -1."""
-
-    owner: Index
-    sample: NDArray[Any]
-    source: Index
-
-    def take(self, rows: Index | Mask) -> _Arrivals:
-        """The samples at `rows`."""
-        return _Arrivals(self.owner[rows], self.sample[rows], self.source[rows])
-
-    @classmethod
-    def concat(cls, first: _Arrivals, then: _Arrivals) -> _Arrivals:
-        """All samples of both."""
-        return cls(*(np.concatenate((getattr(first, name), getattr(then, name))) for name in ("owner", "sample", "source")))
-
-    def in_order(self) -> _Arrivals:
-        """Sorted by owner, time and digest, each report once: the one that was there before, if it was."""
-        one_each = np.argsort(self.owner, kind="stable")
-        if (np.diff(self.owner[one_each]) > 0).all():
-            return self.take(one_each)
-        time_us, digest = self.sample["time_us"], self.sample["digest"]
-        order = np.lexsort((self.source >= 0, digest, time_us, self.owner))
-        repeats = np.zeros(len(order), np.bool_)
-        repeats[1:] = np.logical_and.reduce([np.diff(column[order]) == 0 for column in (self.owner, time_us, digest)])
-        return self.take(order[~repeats])
-
-
 @dataclass(slots=True)
 class _Pool:
     """Incidents of all terminals, past and present: written once at the end, read by extent, tidied when half of it is waste."""
 
     rows: NDArray[Any] = field(default_factory=lambda: np.empty(1024, INCIDENT))
     used: int = 0
+    tidy_at: int = 4096
 
     def append(self, rows: NDArray[Any]) -> int:
         """Write `rows`; gives where."""
@@ -167,7 +93,7 @@ class State:
     def arrange(self, terminal_id: Index, sample: NDArray[Any], source: Index) -> tuple[Work, Index]:
         """Lay out the samples (each of `terminal_id`, from row `source` of the batch); and the sources that are too late to take up."""
         ids, owner = np.unique(terminal_id, return_inverse=True)
-        arrived = _Arrivals(owner, sample, source).in_order()
+        arrived = Arrivals(owner, sample, source).in_order()
         slot = self.find(ids)
         start = np.zeros(len(ids), np.int64)
         start[slot >= 0] = self._count[slot[slot >= 0]]
@@ -181,14 +107,14 @@ class State:
             arrived, start, stale = self._merge(arrived, slot, start, behind)
         return self._work(ids, slot, start, arrived), stale
 
-    def _merge(self, arrived: _Arrivals, slot: Index, start: Index, behind: Mask) -> tuple[_Arrivals, Index, Index]:
+    def _merge(self, arrived: Arrivals, slot: Index, start: Index, behind: Mask) -> tuple[Arrivals, Index, Index]:
         """Put late samples in their places among what the windows hold of their owners, and go back to the picture before each."""
         base = self._base[slot[arrived.owner]]
         stale = behind[arrived.owner] & ~_after(arrived.sample, base[:, 0], base[:, 1])
         who = np.flatnonzero(behind)
         held = self._window[slot[who]][np.arange(WINDOW) < start[who, None]]
-        before = _Arrivals(np.repeat(who, start[who]), held, np.full(len(held), -1))
-        both = _Arrivals.concat(before, arrived.take(~stale)).in_order()
+        before = Arrivals(np.repeat(who, start[who]), held, np.full(len(held), -1))
+        both = Arrivals.concat(before, arrived.take(~stale)).in_order()
         place = np.arange(len(both.owner)) - np.searchsorted(both.owner, both.owner)
         new = both.source >= 0
         earliest = np.full(len(start), np.iinfo(np.int64).max)
@@ -198,7 +124,7 @@ class State:
         judged = ~nothing_new[both.owner] & (~behind[both.owner] | (place >= start[both.owner]))
         return both.take(judged), start, arrived.source[stale]
 
-    def _work(self, ids: Index, slot: Index, start: Index, arrived: _Arrivals) -> Work:
+    def _work(self, ids: Index, slot: Index, start: Index, arrived: Arrivals) -> Work:
         """The work of those owners that have samples left, numbered anew."""
         first = np.diff(arrived.owner, prepend=-1) != 0
         kept, owner = arrived.owner[first], np.cumsum(first) - 1
@@ -255,7 +181,7 @@ class State:
             number = (picture.place - drop[picture.owner]) // STRIDE
             self._keep(slot[picture.owner], np.where(number >= 0, 1 + number, -1), picture.memory, picture.incidents)
         self._keep(slot, np.zeros(len(slot), np.int64), work.memory, work.incidents)
-        if self._pool.used > 4096 + 2 * self._live():
+        if self._pool.used > self._pool.tidy_at:
             self._tidy()
 
     def _forget_oldest(self, work: Work, slot: Index, drop: Index) -> None:
@@ -301,23 +227,15 @@ class State:
             larger[: len(old)] = old
             setattr(self, name, larger)
 
-    def _live(self) -> int:
-        """Rows of the pool that something refers to."""
-        return int((self._extent[..., 1] - self._extent[..., 0])[self._in_use()].sum())
-
-    def _in_use(self) -> Mask:
-        taken = -(-self._count // STRIDE)
-        in_use: Mask = np.arange(1 + PICTURES) < 1 + taken[:, None]
-        return in_use
-
     def _tidy(self) -> None:
-        in_use = self._in_use()
+        """Leave behind the rows that no present and no picture refers to."""
+        in_use = np.arange(1 + PICTURES) < 1 + -(-self._count[:, None] // STRIDE)
         self._extent[~in_use] = 0
         extent = self._extent[in_use]
         count = extent[:, 1] - extent[:, 0]
         which, nth = expand(count)
         rows = self._pool.rows[extent[which, 0] + nth]
-        self._pool = _Pool()
+        self._pool = _Pool(tidy_at=4096 + 2 * len(rows))
         stop = self._pool.append(rows) + np.cumsum(count)
         self._extent[in_use] = np.stack((stop - count, stop), 1)
 

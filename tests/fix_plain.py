@@ -12,7 +12,7 @@ from typing import Any
 
 import shapely
 
-from geofence import corridors, evidence, fencing, following, incidents, quality, stops
+from geofence import corridors, evidence, fencing, following, incidents, quality, sight, stops
 from geofence.datum import distance_m, metres_per_degree
 from geofence.fences import Circle, Fence, Stay, polygon_of
 from geofence.stops import Stop
@@ -227,7 +227,7 @@ class _Terminal:
                 along += length
         for passage in found:
             turn = abs((fix["course_deg"] - passage["course"] + 180) % 360 - 180)
-            moving = fix["speed_kmh"] >= following.MOVING_KMH
+            moving = fix["speed_kmh"] >= sight.MOVING_KMH
             passage["forward"] = moving and turn <= 60
             passage["backward"] = moving and turn >= 120 and passage["directed"]
             passage["parallel"] = not moving or turn <= 60 or turn >= 120

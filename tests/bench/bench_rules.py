@@ -1,6 +1,6 @@
 """What the rules cost: µs of CPU per fix, alone and all together, and how that grows with the geometry and falls with the batch.
 
-    python tests/bench/bench_rules.py [--fences 10000] [--corridors 1000] [--fixes 5000]
+    PYTHONPATH=.:tests python tests/bench/bench_rules.py [--fences 10000] [--corridors 1000] [--fixes 5000]
 
 Vehicles drive along corridors of their own (500 vertices, about 40 m apart) among fences of 64 vertices, one fix in ten seconds.
 Every figure is the least of several runs, in CPU time of this thread, so that other work on the machine disturbs it little.
@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 from compliance.driving import Driving, Limit, Limits
 from fix_drives import NOON_US
@@ -100,7 +96,7 @@ def main() -> None:
     asked = parser.parse_args()
     rng = np.random.default_rng(7)
     lines, vehicles = roads(rng, asked.corridors), asked.fixes
-    places = rng.uniform(0.2, 1.8, (5000, 2)) + [WEST, SOUTH]
+    places = rng.uniform(0.2, 1.8, (5000, 2)) + np.array([WEST, SOUTH])
     atlas = Atlas(
         fences=fences(rng, asked.fences),
         corridors=corridors(lines, vehicles),

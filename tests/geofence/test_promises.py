@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fix_drives import Drive, Ledger, cut, judged, line71, restarted, shuffled
+from fix_drives import Drive, Ledger, cut, grid, judged, line71, restarted, shuffled
 from fix_plain import Plain
 from fix_worlds import ATLAS, CORRIDORS, DRIVING, FENCES, OPEN_ATLAS, STOPS, world
-from geofence.check import begin, check
+from geofence.check import Atlas, begin, check
+from geofence.fences import Circle, Fence, FenceIndex
 from geofence.quality import Quality
 from tracks.event import EventBatch, Kind
 from tracks.fix import ABSENT, FixBatch
@@ -145,3 +146,19 @@ def test_a_batch_of_nothing_and_fixes_of_nobody_are_no_trouble() -> None:
         state.adopt(checked.change)
 
         assert (0, 0) == (len(checked.events), len(state))
+
+
+def test_what_is_remembered_does_not_grow_with_time() -> None:
+    square = grid((0, 0), (400, 0), (400, 400), (0, 400), (0, 0))
+    fences = [Fence(number, Circle(*square[number % 4], 60.0 + number)) for number in range(1, 40)]
+    atlas = Atlas(fences=FenceIndex.of(fences))
+    drive = Drive(kmh=60)
+    for _ in range(150):
+        drive.along(square)
+    state = begin(atlas)
+    for part in cut(drive.fixes(), 3):
+        state.adopt(check(part, atlas, state).change)
+
+    assert len(drive.rows) > 1400
+    assert state._pool.used < 8192
+    assert len(state.pack(7)) < 100_000

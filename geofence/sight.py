@@ -1,0 +1,77 @@
+"""What fixes show of the corridors around them, before anyone asks where the vehicles were: the half of `following.py` without a memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofence.corridors import CorridorIndex
+from geofence.datum import Metres
+from tracks.spans import Index, Mask
+from tracks.track import TrackBatch
+
+MOVING_KMH: Final = 10.0
+"""Below it the course says nothing."""
+PARALLEL_DEG: Final = 60.0
+"""A course within this of the segment's, or of its reverse, runs along it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What can be said of fixes without knowing what came before: one element per fix, then one per passage and a last one for none."""
+
+    driven: Mask
+    """A corridor is in force."""
+    terminus: Mask
+    excused: Mask
+    first: Index
+    """The first passage of each fix."""
+    count: Index
+    corridor: Index
+    chainage_m: Metres
+    away_m: Metres
+    near: Mask
+    covered: Mask
+    """One per fix: well within the width of some corridor in force, whichever way it drives."""
+    forward: Mask
+    backward: Mask
+    parallel: Mask
+    limit_kmh: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, index: CorridorIndex, track: TrackBatch, fix: Index, driven: Index, row: Index) -> Self:
+        """Of the fixes `fix`; `driven` and `row` are pairs of fix and corridor in force."""
+        lon, lat = track.lon[driven], track.lat[driven]
+        passages = index.passages(lon, lat, row)
+        at = np.searchsorted(fix, driven)
+        whose, segment, corridor = at[passages.pair], passages.segment, row[passages.pair]
+        count = np.bincount(whose, minlength=len(fix))
+        turn_deg = np.abs((track.course_deg[fix[whose]] - index.course_deg[segment] + 180) % 360 - 180)
+        moving = track.speed_kmh[fix[whose]] >= MOVING_KMH
+        excused = (count[at] == 0) & index.excused(lon, lat, row, track.time_us[driven])
+        return cls(
+            driven=_any(at, len(fix)),
+            terminus=_any(at[index.at_terminus(lon, lat, row)], len(fix)),
+            excused=_any(at[excused], len(fix)),
+            first=np.cumsum(count) - count,
+            count=count,
+            corridor=np.append(index.id[corridor], 0),
+            chainage_m=np.append(passages.chainage_m, 0.0),
+            away_m=np.append(passages.away_m, np.inf),
+            near=np.append(passages.near, False),
+            covered=_any(whose[passages.near], len(fix)),
+            forward=np.append(moving & (turn_deg <= PARALLEL_DEG), False),
+            backward=np.append(moving & (turn_deg >= 180 - PARALLEL_DEG) & index.directed[corridor], False),
+            parallel=np.append(~moving | (np.abs(turn_deg - 90) >= 90 - PARALLEL_DEG), False),
+            limit_kmh=np.append(index.limit_kmh[segment], np.inf),
+        )
+
+
+def _any(rows: Index, count: int) -> Mask:
+    """Which of `count` are among `rows`."""
+    chosen = np.zeros(count, np.bool_)
+    chosen[rows] = True
+    return chosen
