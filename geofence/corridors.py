@@ -46,6 +46,7 @@ class Corridor:
     """One direction of a line as it is to be driven, in WGS-84. A loop ends where it begins."""
 
     id: int
+    """1 or more."""
     points: Points
     name: str = ""
     half_width_m: float | Sequence[float] = HALF_WIDTH_M
@@ -124,8 +125,8 @@ class CorridorIndex:
         ids = np.array([corridor.id for corridor in corridors], np.int64)
         parts = [_Part.of(corridor) for corridor in corridors]
         asked = np.array([assignment.corridor_id for assignment in assignments], np.int64)
-        if not np.isin(asked, ids).all() or len(np.unique(ids)) < len(ids):
-            msg = "two corridors have the same id, or one is assigned that is not there"
+        if not np.isin(asked, ids).all() or len(np.unique(ids)) < len(ids) or (ids < 1).any():
+            msg = "two corridors have the same id, or one has none above 0, or one is assigned that is not there"
             raise ValueError(msg)
         audiences, audience = Audiences.of([assignment.parties for assignment in assignments], roster or {})
         detours = [(row, detour) for row, corridor in enumerate(corridors) for detour in corridor.detours]

@@ -88,7 +88,12 @@ def test_a_corridor_is_in_force_for_its_line_and_its_time() -> None:
 
 @pytest.mark.parametrize(
     ("corridors", "plans"),
-    [([Corridor(1, [(110.0, 30.0)])], []), ([Corridor(1, [(110.0, 30.0), (110.0, 30.0)])], []), ([Corridor(1, ROADS[0])], [Assignment(2)])],
+    [
+        ([Corridor(1, [(110.0, 30.0)])], []),
+        ([Corridor(1, [(110.0, 30.0), (110.0, 30.0)])], []),
+        ([Corridor(1, ROADS[0])], [Assignment(2)]),
+        ([Corridor(0, ROADS[0])], []),
+    ],
 )
 def test_what_is_no_line_or_not_there_is_refused(corridors: list[Corridor], plans: list[Assignment]) -> None:
     with pytest.raises(ValueError, match=r"no line|not there"):
