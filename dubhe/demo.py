@@ -1,7 +1,8 @@
 """`dubhe demo`: a real database, the real gateway, a fleet on Shanghai's line 71, and frames captured from real terminals.
 
-The fleet registers, authenticates and reports over TCP as buses would, ten times as fast as the road; the captured frames are
-sent as they came, broken ones included. The last line on standard output is one JSON object that says what became of it all.
+The fleet registers, authenticates and reports over TCP as buses would, ten times as fast as the road; where Mosquitto is installed
+a quarter of it through a broker of the demo's own; two more units stream NMEA. The captured frames are sent as they came, broken
+ones included. The last line on standard output is one JSON object that says what became of it all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +26,11 @@ from rich.live import Live
 from rich.table import Table
 
 from dubhe.supervisor import database
+from firmware_sim.broker import mosquitto, running_broker
 from firmware_sim.fleet import Fleet, Plan
-from firmware_sim.gateway import Gateway, running_gateway
+from firmware_sim.gateway import Gateway, free_port, running_gateway
+from firmware_sim.link import Address
+from firmware_sim.mqtt import Target
 from firmware_sim.recordings import captured_frames
 from ingest.settings import Settings
 from protocols.jt808.frames import frame_of
@@ -36,6 +40,9 @@ from storage.health import arrivals
 DATA_DIR: Final = Path(".demo")
 SPEED: Final = 10.0
 """How much faster than the road the buses drive."""
+MQTT_SHARE: Final = 4
+"""One bus in so many sends through the broker."""
+NMEA_UNITS: Final = 2
 LAST_REPORTS_S: Final = 4.0
 """The slowest bus reports every 30 s of road; at ten times the pace its last report is out and answered within this."""
 CAPTURE_TIMEOUT_S: Final = 1.0
@@ -51,6 +58,14 @@ class Captured:
     """By result of 0x8001."""
 
 
+@dataclass(slots=True)
+class Doors:
+    """Where those connect who do not speak JT/T 808 over TCP."""
+
+    nmea: Address
+    broker: Target | None
+
+
 def run(*, seconds: float, terminals: int, seed: int) -> int:
     """Run the demo; returns the exit status, 1 when an answered report is missing."""
     console = Console(stderr=True)
@@ -58,15 +73,24 @@ def run(*, seconds: float, terminals: int, seed: int) -> int:
     console.print("[bold]Dubhe 天枢[/] starting PostgreSQL and the gateway 启动数据库与网关 …")
     settings = Settings.load()
     with database(settings) as url:
-        chosen = {"database_url": url, "admission": "lenient", "log_level": "warning"}
-        with running_gateway(Path(settings.data_dir) / "demo", chosen) as gateway:
-            plan = Plan(terminals=terminals, seed=seed, speed=SPEED, ramp_s=1.0)
-            summary = asyncio.run(_demo(console, url, gateway, seconds, plan))
+        doors = Doors(Address("127.0.0.1", free_port()), None)
+        chosen = {"database_url": url, "admission": "lenient", "log_level": "warning", "nmea_listen": f"127.0.0.1:{doors.nmea.port}"}
+        with ExitStack() as stack:
+            if mosquitto() is not None:
+                broker = stack.enter_context(running_broker(Path(settings.data_dir) / "broker"))
+                doors.broker = Target.of(broker.url)
+                chosen["mqtt_url"] = broker.url
+            else:
+                console.print("no Mosquitto here 未安装: two of the three doors are shown; apt install mosquitto for the third")
+            gateway = stack.enter_context(running_gateway(Path(settings.data_dir) / "demo", chosen))
+            over_mqtt = terminals // MQTT_SHARE if doors.broker else 0
+            plan = Plan(terminals=terminals, over_mqtt=over_mqtt, nmea=NMEA_UNITS, seed=seed, speed=SPEED, ramp_s=1.0)
+            summary = asyncio.run(_demo(console, url, gateway, doors, plan, seconds=seconds))
     print(json.dumps(summary, ensure_ascii=False))  # noqa: T201 - the summary is the output
     return 0 if summary["sent"] == summary["answered"] == summary["stored"] else 1
 
 
-async def _demo(console: Console, url: str, gateway: Gateway, seconds: float, plan: Plan) -> dict[str, Any]:
+async def _demo(console: Console, url: str, gateway: Gateway, doors: Doors, plan: Plan, *, seconds: float) -> dict[str, Any]:
     began = datetime.now(UTC)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -74,6 +98,8 @@ async def _demo(console: Console, url: str, gateway: Gateway, seconds: float, pl
         loop.add_signal_handler(number, stopping.set)
     web = f"http://{gateway.http.host}:{gateway.http.port}"
     console.print(f"gateway 网关 {gateway.to.host}:{gateway.to.port} · ready? {web}/readyz · metrics 指标 {web}/metrics", soft_wrap=True)
+    at = doors.broker.to if doors.broker else None
+    console.print(f"NMEA {doors.nmea.host}:{doors.nmea.port} · MQTT {f'{at.host}:{at.port}' if at else '–'}", soft_wrap=True)
     fleet = Fleet(plan, start=int(time.time()), begin=loop.time(), stopping=stopping.is_set)
     for each in fleet.terminals:
         add_terminal(url, each.identity.name, plate=each.identity.plate, plate_colour=str(each.identity.plate_colour))
@@ -82,9 +108,10 @@ async def _demo(console: Console, url: str, gateway: Gateway, seconds: float, pl
         loop.call_later(max(seconds - LAST_REPORTS_S - (datetime.now(UTC) - began).total_seconds(), 1), stopping.set)
     captured = Captured()
     async with _progress(console, url, fleet, began):
-        await asyncio.gather(_drive(fleet, gateway, stopping), _send_captured(gateway, captured))
-    found = await asyncio.to_thread(arrivals, url, began, names)
+        await asyncio.gather(_drive(fleet, gateway, doors, stopping), _send_captured(gateway, captured))
     tally = fleet.tally()
+    streamed = await _streamed(url, began, fleet)
+    found = await asyncio.to_thread(arrivals, url, began, names)
     return {
         "sent": tally["sent"],
         "answered": _acknowledged(fleet),
@@ -92,14 +119,26 @@ async def _demo(console: Console, url: str, gateway: Gateway, seconds: float, pl
         "duplicates": tally["resent"],
         "events": {},
         "rejected": found.rejected,
-        "captured": {"frames": captured.frames, "answered": dict(sorted(captured.answered.items())), "fixes": found.other_fixes},
+        "captured": {"frames": captured.frames, "answered": dict(sorted(captured.answered.items())), "fixes": found.other_fixes - streamed},
+        "mqtt": {"terminals": plan.over_mqtt},
+        "nmea": {"sent": tally["streamed"], "stored": streamed},
         "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
     }
 
 
-async def _drive(fleet: Fleet, gateway: Gateway, stopping: asyncio.Event) -> None:
+async def _streamed(url: str, began: datetime, fleet: Fleet) -> int:
+    """How many fixes the NMEA units have in the table; the last epoch of each waits for a silence."""
+    names, end = [each.identity.name for each in fleet.trackers], time.monotonic() + LAST_REPORTS_S
+    while True:
+        found = await asyncio.to_thread(arrivals, url, began, names)
+        if found.fixes >= fleet.tally()["streamed"] or time.monotonic() > end:
+            return found.fixes
+        await asyncio.sleep(0.1)
+
+
+async def _drive(fleet: Fleet, gateway: Gateway, doors: Doors, stopping: asyncio.Event) -> None:
     """Run the fleet until it is told to stop and its last reports are answered; a bus that waits at its terminus is not waited for."""
-    driving = asyncio.ensure_future(fleet.run(gateway.to))
+    driving = asyncio.ensure_future(fleet.run(gateway.to, broker=doors.broker, nmea_to=doors.nmea))
     await asyncio.wait([driving, asyncio.ensure_future(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
     await asyncio.wait([driving], timeout=LAST_REPORTS_S)
     while not driving.done() and fleet.tally()["sent"] != _acknowledged(fleet):  # noqa: ASYNC110 - counters have no event
