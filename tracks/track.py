@@ -115,7 +115,8 @@ def steps(group: Index) -> Iterator[Index]:
 def distinct(keys: Index) -> Index:
     """The keys, ascending, each once; faster than `numpy.unique` for integers (0.02 µs a key)."""
     keys = np.sort(keys)
-    return keys[np.diff(keys, prepend=keys[:1] - 1) != 0]
+    once: Index = keys[np.diff(keys, prepend=keys[:1] - 1) != 0]
+    return once
 
 
 def among(keys: Index, known: Index) -> Mask:
@@ -142,7 +143,8 @@ def least(value: NDArray[np.float64], group: Index) -> Index:
     new = np.diff(group, prepend=group[0] - 1) != 0
     lowest = np.minimum.reduceat(value, np.flatnonzero(new))
     rows = np.flatnonzero(value == lowest[np.cumsum(new) - 1])
-    return rows[np.diff(group[rows], prepend=group[0] - 1) != 0]
+    firsts: Index = rows[np.diff(group[rows], prepend=group[0] - 1) != 0]
+    return firsts
 
 
 def expand(count: Index) -> tuple[Index, Index]:
