@@ -206,6 +206,30 @@ class Several(construct.Subconstruct):  # type: ignore[misc] # construct carries
         raise construct.SizeofError(msg, path)
 
 
+class When(construct.Subconstruct):  # type: ignore[misc] # construct carries no types
+    """A field that is there when `condition` of the fields before it holds; else None, and it need not be given."""
+
+    def __init__(self, condition: Any, subcon: Any) -> None:  # noqa: ANN401 - construct carries no types
+        super().__init__(subcon)
+        self.condition = condition
+        self.flagbuildnone = True
+
+    def _parse(self, stream: BytesIO, context: Any, path: str) -> Any:  # noqa: ANN401 - construct carries no types
+        return self.subcon._parsereport(stream, context, path) if self.condition(context) else None  # noqa: SLF001 - how constructs call one another
+
+    def _build(self, obj: Any, stream: BytesIO, context: Any, path: str) -> Any:  # noqa: ANN401 - construct carries no types
+        if not self.condition(context):
+            return None
+        if obj is None:
+            msg = "the fields before it announce this one, and it is missing"
+            raise construct.MappingError(msg, path)
+        return self.subcon._build(obj, stream, context, path)  # noqa: SLF001 - how constructs call one another
+
+    def _sizeof(self, _context: object, path: str) -> int:
+        msg = "a field that may be absent has any size"
+        raise construct.SizeofError(msg, path)
+
+
 def Exactly(subcon: Any, most: int = MOST_PARTS) -> Any:  # noqa: ANN401, N802 - used like a construct class
     """As many parts as the field `count` says, where more follows behind them; not more than `most`."""
 

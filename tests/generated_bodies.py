@@ -18,7 +18,7 @@ from protocols.jt808.messages.parameters import PARAMETERS, ParameterId, Paramet
 from protocols.jt808.messages.passthrough import Passed
 from protocols.jt808.messages.recorder import FAILURES, Block
 from protocols.jt808.messages.trackers import DegreesAndMinutes, YearTime
-from protocols.parts import Bcd, BcdClock, BcdNumber, Coded, Numbered, Octets, Several, Solved, Tally, WindowTime
+from protocols.parts import Bcd, BcdClock, BcdNumber, Coded, Numbered, Octets, Several, Solved, Tally, When, WindowTime
 from protocols.text import CountedText, FixedText, RestText, WideText, encode
 
 SKIP = object()
@@ -155,6 +155,8 @@ def _value(draw: st.DrawFn, field: Any, context: construct.Container) -> Any:  #
             return _attributed(draw, field, context)
         case construct.IfThenElse():
             return _value(draw, field.thensubcon if evaluate(field.condfunc, context) else field.elsesubcon, context)
+        case When():
+            return _value(draw, field.subcon, context) if field.condition(context) else None
         case construct.Switch():
             return _value(draw, field.cases.get(evaluate(field.keyfunc, context), field.default), context)
         case construct.Pass.__class__():

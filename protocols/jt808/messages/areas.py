@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 import construct
-from construct import Default, Error, If, Int8ub, Int16ub, Int32ub, Struct, Switch, this
+from construct import Default, Error, Int8ub, Int16ub, Int32ub, Struct, Switch, this
 
 from protocols.adapters import Bits, Scaled
 from protocols.jt808.header import V2011, V2013, V2019
 from protocols.jt808.messages.registry import declare
-from protocols.parts import Coded, Count, Exactly, Several, WindowTime
+from protocols.parts import Coded, Count, Exactly, Several, When, WindowTime
 from protocols.text import CountedText
 
 AREA_ATTRIBUTES: Final = (
@@ -102,9 +102,9 @@ def _degrees_of(part: Any, name: str) -> list[float]:  # noqa: ANN401 - construc
 
 
 _HEAD: Final = ("id" / Int32ub, "attribute" / Bits(Int16ub, AREA_ATTRIBUTES))
-_WINDOW: Final = ("start" / If(this.attribute & _TIMES, WindowTime()), "stop" / If(this.attribute & _TIMES, WindowTime()))
-_SPEED: Final = ("max_speed_kmh" / If(this.attribute & _LIMIT, Int16ub), "overspeed_s" / If(this.attribute & _LIMIT, Int8ub))
-_NIGHT: Final = ("night_max_speed_kmh" / If(this.attribute & _LIMIT, Int16ub),)
+_WINDOW: Final = ("start" / When(this.attribute & _TIMES, WindowTime()), "stop" / When(this.attribute & _TIMES, WindowTime()))
+_SPEED: Final = ("max_speed_kmh" / When(this.attribute & _LIMIT, Int16ub), "overspeed_s" / When(this.attribute & _LIMIT, Int8ub))
+_NIGHT: Final = ("night_max_speed_kmh" / When(this.attribute & _LIMIT, Int16ub),)
 _NAME: Final = ("name" / CountedText(Int16ub),)
 _AREA_SOUTH: Final = AREA_ATTRIBUTES.index("south")
 _SEGMENT_SOUTH: Final = SEGMENT_ATTRIBUTES.index("south")
@@ -136,9 +136,9 @@ def _polygon(edition: int) -> Attributed:
 def _point(edition: int) -> Attributed:
     """A turning point of a route and the segment that begins there."""
     limits = (
-        ("too_long_s" / If(this.attribute & _TIMES, Int16ub), "too_short_s" / If(this.attribute & _TIMES, Int16ub))
+        ("too_long_s" / When(this.attribute & _TIMES, Int16ub), "too_short_s" / When(this.attribute & _TIMES, Int16ub))
         if edition != V2011
-        else ("driving_time_s" / If(this.attribute & _TIMES, Int16ub),)
+        else ("driving_time_s" / When(this.attribute & _TIMES, Int16ub),)
     )
     return Attributed(
         Struct(

@@ -190,5 +190,6 @@ declare(
         "length" / LengthOf(Int32ub, "data", _PACKAGE),
         "data" / _PACKAGE,
     ),
+    bulk=True,
 )
 declare(0x0108, Struct("upgraded" / Coded(Int8ub, UPGRADED), "result" / Coded(Int8ub, UPGRADE_RESULTS)))

@@ -8,7 +8,6 @@ import numpy as np
 from construct import (
     Default,
     GreedyBytes,
-    If,
     Int8ub,
     Int16sb,
     Int16ub,
@@ -24,7 +23,7 @@ from protocols.columnar import Layout
 from protocols.jt808.header import V2011, V2013
 from protocols.jt808.messages.registry import declare
 from protocols.jt808.messages.session import EMPTY
-from protocols.parts import Count, Several
+from protocols.parts import Count, Several, When
 from tracks.spans import Mask, Spans
 
 ALARMS: Final = (
@@ -152,6 +151,6 @@ declare(0x0201, {V2011: REPORT, V2013: REPLY}, reply_edition, columns=True)
 declare(0x0500, REPLY, columns=True)
 declare(0x0704, BATCH, columns=True)
 # an interval of 0 stops the tracking, and nothing follows it
-declare(0x8202, Struct("interval_s" / Int16ub, "valid_s" / If(this.interval_s != 0, Int32ub)))
+declare(0x8202, Struct("interval_s" / Int16ub, "valid_s" / When(this.interval_s != 0, Int32ub)))
 declare(0x8203, Struct("alarm_serial" / Int16ub, "kinds" / Bits(Int32ub, ALARMS)))
 declare(0x8204, EMPTY)

@@ -47,7 +47,7 @@ def media_edition(edition: int, body: bytes) -> int:
     return V2011 if not located and 1 <= package <= packages else max(edition, V2013)
 
 
-declare(0x0801, MEDIA_DATA, media_edition)
+declare(0x0801, MEDIA_DATA, media_edition, bulk=True)
 
 # no list: the media has arrived whole
 _MISSING: Final = ("count" / Tally(Int8ub, "indexes", lambda _context: True), "indexes" / Default(Several(Int16ub), []))

@@ -110,10 +110,12 @@ def passed_edition(edition: int, body: bytes) -> int:
     return V2011 if total >= length == len(body) - _HEAD_2011_BYTES else max(edition, V2013)
 
 
-declare(0x0900, {V2011: _PASSED_2011, V2013: Struct(_SUBTYPE, "data" / Passed({0xF7: STATUS, 0xF8: INFORMATION}))}, passed_edition)
-declare(0x8900, {V2011: _PASSED_2011, V2013: Struct(_SUBTYPE, "data" / Passed({0xF7: QUERY, 0xF8: QUERY}))}, passed_edition)
+declare(
+    0x0900, {V2011: _PASSED_2011, V2013: Struct(_SUBTYPE, "data" / Passed({0xF7: STATUS, 0xF8: INFORMATION}))}, passed_edition, bulk=True
+)
+declare(0x8900, {V2011: _PASSED_2011, V2013: Struct(_SUBTYPE, "data" / Passed({0xF7: QUERY, 0xF8: QUERY}))}, passed_edition, bulk=True)
 
-declare(0x0901, Struct("length" / LengthOf(Int32ub, "data", _DATA), "data" / _DATA))
+declare(0x0901, Struct("length" / LengthOf(Int32ub, "data", _DATA), "data" / _DATA), bulk=True)
 
 INFLATED_BYTES_MAX: Final = 1 << 20
 """Nothing that a terminal reports in one message is longer; a bomb stops here."""

@@ -21,6 +21,9 @@ from protocols.jt808.messages.known import KNOWN
 from protocols.parts import ends_well, octets
 from tracks.verdict import Reject
 
+PARSE_BYTES_MAX: Final = 128 << 10
+"""Longest body of a message made of lists that is read field by field: four thousand recordings; hostile ones take half a second."""
+
 Choose = Callable[[int, bytes], int]
 """From the header's edition and the body to the edition whose form the body has."""
 
@@ -40,6 +43,8 @@ class Message:
     choose: Choose | None = None
     columns: bool = False
     """Whole batches of it are read as columns (`fixes.py`)."""
+    bulk: bool = False
+    """It carries a file or the like as one field, and may be as long as that."""
 
     @property
     def supported(self) -> bool:
@@ -73,20 +78,31 @@ MESSAGES: Final = {message_id: Message(message_id, *about) for message_id, about
 """All messages by id."""
 
 
-def declare(message_id: int, forms: Construct | Mapping[int, Construct], choose: Choose | None = None, *, columns: bool = False) -> None:
+def declare(
+    message_id: int,
+    forms: Construct | Mapping[int, Construct],
+    choose: Choose | None = None,
+    *,
+    columns: bool = False,
+    bulk: bool = False,
+) -> None:
     """Give a known message its body: one form for all editions, or the form of each edition in which it changed."""
     message = MESSAGES[message_id]
     message.forms = forms if isinstance(forms, Mapping) else {0: forms}
     message.choose = choose
     message.columns = columns
+    message.bulk = bulk
 
 
 def parse(message_id: int, edition: int, body: bytes) -> dict[str, Any]:
     """The fields of a body by name; `edition` is the header's. What is left behind the last field is under `rest`.
 
-    Raises ProtocolError with UNKNOWN_MESSAGE, UNSUPPORTED, TRUNCATED or BAD_FIELD.
+    Raises ProtocolError with UNKNOWN_MESSAGE, UNSUPPORTED, OVERSIZE, TRUNCATED or BAD_FIELD.
     """
     message = _supported(message_id)
+    if len(body) > PARSE_BYTES_MAX and not message.bulk:
+        msg = f"{message.name}: {len(body)} bytes are more than the {PARSE_BYTES_MAX} that are read field by field"
+        raise ProtocolError(Reject.OVERSIZE, msg)
     form = message.form(message.edition_of(edition, body))
     stream = BytesIO(body)
     try:

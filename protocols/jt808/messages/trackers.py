@@ -58,7 +58,7 @@ declare(0x1300, Struct("reply_serial" / Int16ub, "text" / WideText()))
 _ACCELERATION: Final = Struct("time" / BcdTime(), "x" / SignMagnitude(), "y" / SignMagnitude(), "z" / SignMagnitude())
 declare(0x2070, Struct("accelerations" / Several(_ACCELERATION)))
 declare(0x6006, Struct("encoding" / Int8ub, "text" / RestText()))
-declare(0x8888, Struct("data" / Octets()))
+declare(0x8888, Struct("data" / Octets()), bulk=True)
 declare(0xA006, Struct("state" / Int8ub, "time" / BcdTime()))
 
 declare(0x4401, Struct("reply_id" / Numbered(Int16ub), "result" / Int8ub))
