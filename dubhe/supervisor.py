@@ -149,6 +149,8 @@ def serve(settings: Settings) -> int:
     """Run the whole tree; returns the exit code."""
     _require_free(settings.tcp_listen, "tcp_listen")
     _require_free(settings.http_listen, "http_listen")
+    if settings.nmea_listen:
+        _require_free(settings.nmea_listen, "nmea_listen")
     _raise_file_limit(settings)
     with tempfile.TemporaryDirectory(prefix="dubhe-metrics-") as folder:
         os.environ[metrics.FOLDER] = folder

@@ -29,7 +29,7 @@ from ingest.links import LinkTable, SessionTable
 from ingest.mqtt import MqttDoor
 from ingest.nmea import NmeaDoor, NmeaLink
 from ingest.pipeline import DATABASE_AWAY, Pipeline
-from ingest.settings import Settings, host_port
+from ingest.settings import SettingError, Settings, host_port
 from ingest.tcp import Porter, TcpLink, UdpDoor, now_us
 from storage.commands import CommandStore
 from storage.errors import SchemaOutdated, StoreUnavailable
@@ -141,16 +141,20 @@ class Worker:
 
     def _mqtt_door(self) -> MqttDoor:
         at = self.settings
-        broker = broker_at(
-            at.mqtt_url,
-            version=at.mqtt_version,
-            client_id=at.mqtt_client_id,
-            in_flight_max=at.mqtt_in_flight_max,
-            packet_bytes_max=max(PACKET_BYTES_MIN, 4 * at.mqtt_payload_bytes_max),
-            ca_file=at.mqtt_ca_file,
-            cert_file=at.mqtt_cert_file,
-            key_file=at.mqtt_key_file,
-        )
+        try:
+            broker = broker_at(
+                at.mqtt_url,
+                version=at.mqtt_version,
+                client_id=at.mqtt_client_id,
+                in_flight_max=at.mqtt_in_flight_max,
+                packet_bytes_max=max(PACKET_BYTES_MIN, 4 * at.mqtt_payload_bytes_max),
+                ca_file=at.mqtt_ca_file,
+                cert_file=at.mqtt_cert_file,
+                key_file=at.mqtt_key_file,
+            )
+        except OSError as error:
+            msg = f"settings mqtt_ca_file, mqtt_cert_file, mqtt_key_file: {error}"
+            raise SettingError(msg) from error
         return MqttDoor(
             broker,
             self.gather,
@@ -308,7 +312,7 @@ def main() -> int:
         require_current(url)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_run(settings, url, name))
-    except SchemaOutdated as error:
+    except (SchemaOutdated, SettingError) as error:
         log.error("cannot start", why=str(error))
         return EX_CONFIG
     except OSError as error:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ingest.broker import broker_at
 from ingest.settings import SettingError, Settings, host_port
+from ingest.worker import Worker
 
 
 def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_path: Path) -> None:
@@ -28,6 +30,11 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
         ("DUBHE_TCP_LISTEN", "", "HOST:PORT"),
         ("DUBHE_UDP_LISTEN", "localhost:99999", "HOST:PORT, or nothing for off"),
         ("DUBHE_DATABASE_URL", "mysql://here", "postgresql://"),
+        ("DUBHE_NMEA_LISTEN", "6809", "HOST:PORT, or nothing for off"),
+        ("DUBHE_MQTT_URL", "127.0.0.1:1883", "mqtt://USER:PASSWORD@HOST:PORT or mqtts://"),
+        ("DUBHE_MQTT_URL", "mqtt://host:99999", "mqtt://USER:PASSWORD@HOST:PORT or mqtts://"),
+        ("DUBHE_MQTT_VERSION", "3.1", "one of 5, 3.1.1"),
+        ("DUBHE_MQTT_CA_FILE", "/nowhere/ca.pem", "the path of a file, or nothing"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(word: str, value: str, cure: str) -> None:
@@ -59,3 +66,18 @@ def test_settings_survive_the_way_to_a_child() -> None:
 
 def test_a_listen_address_may_be_ipv6() -> None:
     assert ("::", 6808) == host_port("[::]:6808")
+
+
+def test_a_certificate_that_is_none_stops_the_start_with_the_settings_names(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    settings = Settings(mqtt_url="mqtts://host", mqtt_ca_file=str(tmp_path / "ca.pem"))
+
+    with pytest.raises(SettingError, match="mqtt_ca_file"):
+        Worker(settings, "", "w1")._mqtt_door()
+
+
+def test_a_broker_is_where_its_url_says_with_the_name_and_password_in_it() -> None:
+    broker = broker_at("mqtt://bus%40line:p%3Aw@[::1]:1884", version="5", client_id="d", in_flight_max=1, packet_bytes_max=1)
+
+    assert ("::1", 1884, "bus@line", "p:w", None) == (broker.host, broker.port, broker.username, broker.password, broker.tls)
+    assert "p:w" not in broker.address
