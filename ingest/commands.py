@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
-from typing import Final
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 import structlog
@@ -19,20 +20,18 @@ from ingest.links import NOBODY, Link, LinkTable, SessionTable
 from protocols.errors import ProtocolError
 from protocols.jt808 import messages
 from protocols.jt808.frames import FrameBatch
-from protocols.jt808.header import EDITIONS, LENGTH_BITS, V2011, V2013, V2019
+from protocols.jt808.header import EDITIONS, V2011, V2013
+from protocols.jt808.packages import PACKAGE_BODY_BYTES, Sent, packages
 from storage.commands import CommandStore, Waiting
 from storage.errors import StoreUnavailable
 from tracks.spans import Index
+from tracks.terminal import name_of
 from tracks.verdict import Reject
 
 log: Final = structlog.get_logger("dubhe.command")
 
 RETRY_S: Final = 1.0
 NEVER: Final = -1
-PACKAGE_BYTES_MAX: Final = 1_000
-"""Bytes of a package's body; peers cut at 1000 or 1023."""
-PACKAGED_MAX: Final = 64
-"""Commands sent in packages whose packages are kept; the oldest makes room. About 64 × 64 KiB at worst of what commands usually are."""
 
 
 class Dispatcher:
@@ -48,7 +47,7 @@ class Dispatcher:
         """The login in which it was heard, per session slot; another one is another terminal, or a new session."""
         self._wanted: set[int] = set()
         self._some = asyncio.Event()
-        self._packaged: dict[tuple[int, int], list[bytes]] = {}
+        self._sent = Sent()
 
     def look(self, terminals: Iterable[int]) -> None:
         """See soon what is waiting for those of these terminals that are here."""
@@ -69,12 +68,19 @@ class Dispatcher:
         self._login[new] = self.sessions.login[new]
         return set(self.sessions.terminal_id[new].tolist())
 
-    def resend(self, terminal_id: int, first_serial: int, indexes: Iterable[int]) -> None:
+    def say(self, terminal_id: int, message_id: int, fields: Mapping[str, Any]) -> None:
+        """Say something that is no command and wants no answer, to a terminal that is here."""
+        slot = self._speaks_jt808(terminal_id)
+        if slot != NOBODY and (link := self._link(slot)) is not None:
+            header = int(self._edition[slot])
+            name = name_of(int(self.sessions.key_high[slot]), int(self.sessions.key_low[slot]))
+            link.write(b"".join(self._frames(slot, name, message_id, messages.build(message_id, header, fields))[1]))
+
+    def resend(self, terminal_id: int, first_serial: int, indexes: Sequence[int]) -> None:
         """Send packages of a command again, byte for byte as before; nothing of one that is not remembered."""
-        packages = self._packaged.get((terminal_id, first_serial), [])
         link = self._link(self.sessions.of_terminal.get(terminal_id, NOBODY))
-        if link is not None:
-            link.write(b"".join(packages[index - 1] for index in sorted(set(indexes)) if 0 < index <= len(packages)))
+        if link is not None and (again := self._sent.again(terminal_id, first_serial, indexes)):
+            link.write(b"".join(again))
 
     async def run(self) -> None:
         """Send, for ever."""
@@ -121,8 +127,7 @@ class Dispatcher:
             link = self._link(slot)
             if link is None or self.sessions.login[slot] != logins[slot]:
                 continue  # it has gone within these milliseconds: the command times out, and is never sent twice
-            if len(wire) > 1:
-                self._remember((int(self.sessions.terminal_id[slot]), serial), wire)
+            self._sent.keep(int(self.sessions.terminal_id[slot]), serial, wire, time.monotonic())
             link.write(b"".join(wire))
             log.info("command sent", command=number, peer=link.peer, serial=serial)
 
@@ -140,19 +145,10 @@ class Dispatcher:
         """The serial of its first frame, and the frames. A header of 2013 may carry bodies of 2011: the registration says so."""
         header = int(self._edition[slot])
         edition = V2011 if header == V2013 and waiting.edition == EDITIONS[V2011] else header
-        body = messages.build(waiting.message_id, edition, waiting.fields)
-        pieces = [body[at : at + PACKAGE_BYTES_MAX] for at in range(0, len(body), PACKAGE_BYTES_MAX)] if len(body) > LENGTH_BITS else [body]
-        serials = self.sessions.next_serials(np.full(len(pieces), slot, np.int64)).tolist()
-        total = len(pieces) if len(pieces) > 1 else 0
-        form = V2019 if header == V2019 else V2013
-        wire = [
-            messages.encode(waiting.message_id, waiting.terminal, serial, piece, form, total=total, index=index if total else 0)
-            for index, (serial, piece) in enumerate(zip(serials, pieces, strict=True), 1)
-        ]
-        return serials[0], wire
+        return self._frames(slot, waiting.terminal, waiting.message_id, messages.build(waiting.message_id, edition, waiting.fields))
 
-    def _remember(self, key: tuple[int, int], wire: list[bytes]) -> None:
-        self._packaged.pop(key, None)
-        self._packaged[key] = wire
-        while len(self._packaged) > PACKAGED_MAX:
-            del self._packaged[next(iter(self._packaged))]
+    def _frames(self, slot: int, terminal: str, message_id: int, body: bytes) -> tuple[int, list[bytes]]:
+        """The serial of the first frame, and the frames, in the form of header that the session speaks."""
+        count = max(1, -(-len(body) // PACKAGE_BODY_BYTES))
+        first = int(self.sessions.next_serials(np.full(count, slot, np.int64))[0])
+        return first, packages(message_id, terminal, first, body, int(self._edition[slot]))

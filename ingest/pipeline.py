@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from ingest import receipts
 from ingest.conversation import CONTROL, Conversation, Spoken
-from ingest.desk import KEPT, RESEND_REQUEST, Desk, Heard
+from ingest.desk import KEPT, MEDIA_DATA, RESEND_REQUEST, Desk, Heard
 from ingest.gather import Gather, Gathered
 from ingest.links import NOBODY, SLOT_MASK, LinkTable, SessionTable
+from ingest.parts import Key, Parts
 from ingest.told import Told, resolved
 from protocols.jt808.fixes import CARRIERS, fixes
 from protocols.jt808.frames import FrameBatch, split
@@ -49,7 +50,7 @@ LINKS_PER_TURN: Final = 512
 
 VERDICT_OF_ID: Final = np.full(0x10000, Verdict.UNSUPPORTED, np.uint8)
 """What a good frame of a believed terminal gets, by message id, unless its content says otherwise."""
-VERDICT_OF_ID[[*CARRIERS, *CONTROL, *KEPT, RESEND_REQUEST, 0x0002]] = Verdict.COMMITTED
+VERDICT_OF_ID[[*CARRIERS, *CONTROL, *KEPT, MEDIA_DATA, RESEND_REQUEST, 0x0002]] = Verdict.COMMITTED
 VERDICT_OF_ID[0x0001] = Verdict.SILENT  # an answer takes no answer
 
 IS_CARRIER: Final = np.zeros(0x10000, np.bool_)
@@ -100,6 +101,8 @@ class Read:
     """Frames of which a part was refused."""
     spoken: Spoken
     heard: Heard
+    wholes: list[Key]
+    """Messages in packages that are whole with this batch."""
     watch: Stopwatch
 
 
@@ -112,6 +115,7 @@ class Pipeline:
     sessions: SessionTable
     conversation: Conversation
     desk: Desk
+    parts: Parts
     writer: TrackWriter
     report: Callable[[BatchReport], None]
     committed: list[Callable[[int], None]] = field(default_factory=list)
@@ -187,9 +191,13 @@ class Pipeline:
             vehicle = np.where(new, self._vehicle(session), vehicle)
         watch.lap("converse")
 
+        joined = self.parts.join(frames, terminal)
+        frames, row = joined.frames, joined.row
+        link, received_us, terminal, vehicle = link[row], received_us[row], terminal[row], vehicle[row]
         verdict, reason = _judge(frames, terminal, spoken)
+        joined.judge(verdict, reason)
         heard = await self.desk.hear(frames, terminal, verdict, reason, received_us)
-        located = np.flatnonzero(IS_CARRIER[frames.message_id] & (verdict == Verdict.COMMITTED))
+        located = np.flatnonzero(IS_CARRIER[frames.message_id] & (verdict == Verdict.COMMITTED) & (frames.total <= 1))
         found, broken = fixes(frames, located, received_us)
         source = self.links.source[gathered.ticket & SLOT_MASK][frames.chunk]
         found = replace(found, terminal_id=terminal[found.frame], vehicle_id=vehicle[found.frame], source=source[found.frame])
@@ -200,7 +208,8 @@ class Pipeline:
             rejects = replace(rejects, terminal_id=terminal[rejects.frame], source=source[rejects.frame], origin=origin)
         every_fix, every_reject = FixBatch.concat([found, *told_fixes]), RejectBatch.concat([rejects, *told_rejects])
         watch.lap("decode")
-        return Read(gathered, frames, verdict, every_fix, every_reject, len(found), broken.frame.astype(np.int64), spoken, heard, watch)
+        hollow = broken.frame.astype(np.int64)
+        return Read(gathered, frames, verdict, every_fix, every_reject, len(found), hollow, spoken, heard, joined.wholes, watch)
 
     async def commit(self, read: Read) -> CommitReport:
         """One transaction."""
@@ -223,6 +232,7 @@ class Pipeline:
             if first:
                 await asyncio.sleep(0)
             answers.write(self.links, first, first + LINKS_PER_TURN)
+        self.parts.settled(read.wholes)
         self.desk.settled(read.heard, come)
         self._see_off(read.spoken)
         read.watch.lap("answer")

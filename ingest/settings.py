@@ -108,6 +108,8 @@ class Settings:
     batch_rows_max: int = _number(8_192, 1, 1_000_000, "packets settled in one transaction")
     batch_age_ms_max: int = _number(5, 0, 1_000, "how long a small batch may wait for company")
     backlog_bytes_max: int = _number(16_777_216, 65_536, 1 << 32, "bytes received and not yet settled, per worker; then reading pauses")
+    reassembly_bytes_max: int = _number(134_217_728, 1 << 20, 1 << 36, "packages that wait for the others of their message, per worker")
+    message_bytes_max: int = _number(10_485_760, 1_024, 1 << 30, "the longest message in packages, such as a picture")
     drain_timeout_s: int = _number(30, 1, 3_600, "how long a stop may take to settle what was received")
     fixes_days_max: int = _number(400, 1, 36_500, "days of history kept")
     quarantine_days_max: int = _number(90, 1, 36_500, "days that refused bytes are kept")

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -28,12 +29,15 @@ from ingest.gather import Gather
 from ingest.links import LinkTable, SessionTable
 from ingest.mqtt import MqttDoor
 from ingest.nmea import NmeaDoor, NmeaLink
+from ingest.parts import Parts
 from ingest.pipeline import DATABASE_AWAY, Pipeline
 from ingest.settings import SettingError, Settings, host_port
 from ingest.tcp import Porter, TcpLink, UdpDoor, now_us
+from protocols.jt808.reassembly import Limits
 from storage.commands import CommandStore
 from storage.errors import SchemaOutdated, StoreUnavailable
 from storage.lease import BROKER, Lease
+from storage.media import MediaStore
 from storage.migrate import require_current
 from storage.registry import Registry
 from storage.said import SaidStore
@@ -67,7 +71,9 @@ class Worker:
     registry: Registry = field(init=False)
     writer: TrackWriter = field(init=False)
     said: SaidStore = field(init=False)
+    media: MediaStore = field(init=False)
     dispatcher: Dispatcher = field(init=False)
+    parts: Parts = field(init=False)
     _gone: list[tuple[int, int]] = field(default_factory=list)
     """(terminal id, login) of sessions that ended since the last tick."""
     _servers: list[asyncio.Server] = field(default_factory=list)
@@ -94,7 +100,10 @@ class Worker:
         self.registry = Registry(self.url)
         self.writer = TrackWriter(self.url, fixes_days_max=at.fixes_days_max)
         self.said = SaidStore(self.url)
+        self.media = MediaStore(self.url, Path(at.data_dir) / "media")
         self.dispatcher = Dispatcher(CommandStore(self.url, self.name), self.links, self.sessions)
+        limits = Limits(message_bytes_max=at.message_bytes_max, bytes_max=at.reassembly_bytes_max)
+        self.parts = Parts(limits, self.dispatcher, self.said)
 
     async def start(self) -> None:
         """Open the doors. Raises OSError when a port cannot be had."""
@@ -112,13 +121,14 @@ class Worker:
                 terminals_per_link_max=at.terminals_per_link_max,
                 lockout=Lockout(at.login_failures_max, at.lockout_s * 1_000_000),
             ),
-            desk=Desk(self.said, self.dispatcher),
+            desk=Desk(self.said, self.media, self.dispatcher),
+            parts=self.parts,
             writer=self.writer,
             report=metrics.observe_batch,
         )
         loop = asyncio.get_running_loop()
         doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._hear_logins()]
-        doing += [self.dispatcher.run(), self.dispatcher.listen()]
+        doing += [self.dispatcher.run(), self.dispatcher.listen(), self.parts.run()]
         host, port = host_port(at.tcp_listen)
         self._servers.append(await loop.create_server(lambda: TcpLink(self.porter), host, port, reuse_port=True, backlog=LISTEN_BACKLOG))
         if at.udp_listen:
@@ -199,6 +209,7 @@ class Worker:
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.writer.close()
         await self.said.close()
+        await self.media.close()
         await self.dispatcher.store.close()
         await self.registry.close()
         log.info("drained")

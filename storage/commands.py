@@ -113,6 +113,11 @@ WHERE c.id = given.id AND c.state = 'queued' AND s.terminal_id = c.terminal_id A
 RETURNING c.id
 """
 
+_ASKED: Final = """
+SELECT DISTINCT terminal_id, message_id, serial FROM commands
+WHERE terminal_id = ANY(%s) AND (state = 'sent' OR state = 'answered' AND sent_at > now() - interval '1 day')
+"""
+
 _ANSWER: Final = """
 UPDATE commands SET
     state = 'answered', result = %(result)s, reply_message_id = %(message_id)s, reply = %(fields)s, answered_at = now()
@@ -210,11 +215,13 @@ class CommandStore:
 
     async def answer(self, replies: Sequence[Reply]) -> set[int]:
         """Give each reply to the command it answers; returns the terminals of those that wait no longer."""
-        done: set[int] = set()
         if not replies:
-            return done
+            return set()
+        done: set[int] = set()
         async with self._line.turn() as conn, conn.transaction():
-            for reply in replies:
+            terminals = list({reply.terminal_id for reply in replies})
+            asked = set(await (await conn.execute(_ASKED, (terminals,))).fetchall())
+            for reply in {(each.terminal_id, each.message_id, each.serial): each for each in replies if _may_answer(each, asked)}.values():
                 values = {
                     "terminal_id": reply.terminal_id,
                     "serial": reply.serial,
@@ -253,6 +260,13 @@ class CommandStore:
                             yield int(notice.payload)
                 except psycopg.Error:
                     await asyncio.sleep(RETRY_S)
+
+
+def _may_answer(reply: Reply, asked: set[tuple[int, int, int]]) -> bool:
+    """Whether a reply is worth a look: terminals say much that answers nothing."""
+    if reply.serial is not None:
+        return any((reply.terminal_id, command, reply.serial) in asked for command in reply.command_ids)
+    return any(terminal == reply.terminal_id and command in reply.command_ids for terminal, command, _ in asked)
 
 
 def send_command(

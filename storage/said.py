@@ -13,6 +13,8 @@ from storage.connect import AsyncConn, Line
 from storage.errors import blames_server
 from storage.jsonb import jsonb
 
+RSA_KEY: Final = 0x0A00
+"""A terminal's public key; the latest stands with the terminal, too."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -37,6 +39,11 @@ WHERE NOT EXISTS (
         AND message_id = %(message_id)s AND serial = %(serial)s AND raw = %(raw)s)
 """
 
+_BURY: Final = """
+INSERT INTO quarantine (received_at, terminal_id, source, message_id, reason, raw)
+VALUES (now(), %s, 'jt808', %s, 'bad_subpackage', %s)
+"""
+
 
 class SaidStore:
     """Keeps messages. Raises `StoreUnavailable`."""
@@ -50,18 +57,36 @@ class SaidStore:
 
     async def keep(self, said: Sequence[Said]) -> list[int]:
         """Keep all in one transaction; returns the places of those that PostgreSQL refuses."""
-        refused: list[int] = []
         if not said:
-            return refused
+            return []
         async with self._line.turn() as conn, conn.transaction():
-            for place, each in enumerate(said):
-                if not await _kept(conn, each):
-                    refused.append(place)
-        return refused
+            if await _kept(conn, said):
+                return []
+            return [place for place, each in enumerate(said) if not await _kept(conn, [each])]
+
+    async def bury(self, lost: Sequence[tuple[int, int, bytes]]) -> None:
+        """Put what came of messages that never became whole into quarantine: (terminal, message id, bytes)."""
+        async with self._line.turn() as conn, conn.transaction():
+            for terminal_id, message_id, raw in lost:
+                await conn.execute(_BURY, (terminal_id, message_id, raw))
 
 
-async def _kept(conn: AsyncConn, said: Said) -> bool:
-    values = {
+async def _kept(conn: AsyncConn, said: Sequence[Said]) -> bool:
+    """Whether PostgreSQL took all of these; if it did not, none of them is there."""
+    try:
+        async with conn.transaction(), conn.cursor() as cursor:
+            await cursor.executemany(_KEEP, [_values(each) for each in said])
+            if keys := [(jsonb(each.fields), each.terminal_id) for each in said if each.message_id == RSA_KEY]:
+                await cursor.executemany("UPDATE terminals SET rsa_key = %s WHERE id = %s", keys)
+    except psycopg.Error as error:
+        if blames_server(error):
+            raise
+        return False
+    return True
+
+
+def _values(said: Said) -> dict[str, Any]:
+    return {
         "received_at": EPOCH + timedelta(microseconds=said.received_us),
         "terminal_id": said.terminal_id,
         "message_id": said.message_id,
@@ -70,11 +95,3 @@ async def _kept(conn: AsyncConn, said: Said) -> bool:
         "fields": jsonb(said.fields),
         "raw": said.raw,
     }
-    try:
-        async with conn.transaction():
-            await conn.execute(_KEEP, values)
-    except psycopg.Error as error:
-        if blames_server(error):
-            raise
-        return False
-    return True

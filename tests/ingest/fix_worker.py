@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,13 +47,14 @@ def play(story: Coroutine[Any, Any, None]) -> None:
 @contextlib.asynccontextmanager
 async def worker(url: str, name: str = "w1", **settings: Any) -> AsyncIterator[tuple[Worker, int]]:
     """A running worker and its port; drained in the end."""
-    chosen = {"tcp_listen": "127.0.0.1:0", "admission": "strict", "batch_age_ms_max": 0, **settings}
-    running = Worker(Settings(**chosen), url, name)
-    await running.start()
-    try:
-        yield running, running.port
-    finally:
-        await running.drain()
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = {"data_dir": folder, "tcp_listen": "127.0.0.1:0", "admission": "strict", "batch_age_ms_max": 0, **settings}
+        running = Worker(Settings(**chosen), url, name)
+        await running.start()
+        try:
+            yield running, running.port
+        finally:
+            await running.drain()
 
 
 @dataclass(slots=True)

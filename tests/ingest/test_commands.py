@@ -46,9 +46,7 @@ def test_every_command_comes_back_with_the_terminals_answer(database_url: str, e
                 assert terminal.counters.commands[message_id] == 1
                 if asked.later:
                     await until(lambda got=got, asked=asked: command_result(database_url, got.id).reply_message_id in asked.later)
-            assert rows(database_url, "SELECT count(*) FROM quarantine WHERE message_id <> %s", 0x0801) == [(0,)], (
-                "every answer was understood"
-            )
+            assert rows(database_url, "SELECT count(*) FROM quarantine") == [(0,)], "every answer was understood"
             ids = {number for (number,) in rows(database_url, "SELECT DISTINCT message_id FROM messages")}
             assert {each for asked in ready().values() for each in asked.replies + asked.later} - {LOCATED, 0x0500} <= ids
 
