@@ -18,6 +18,8 @@ from protocols.rows import NAN
 
 BURSTS_MAX: Final = 50
 """Bursts per call when they are due at once, so that a long recording does not become one write."""
+LINGER_S: Final = 1.0
+"""How long a unit on a connection of its own stays after its last word, to hear a complaint."""
 GPS_SHARE: Final = 3
 """Of so many satellites one is of GPS, the others of Beidou."""
 
@@ -57,6 +59,7 @@ class Tracker:
         self._announce = announce
         self._reports = iter(reports)
         self._next = next(self._reports, None)
+        self._hangup_at = inf
 
     def connected(self, now: float) -> bytes:
         """The link is up."""
@@ -79,9 +82,12 @@ class Tracker:
             out.append(sentences(self._next.fix))
             self._next = next(self._reports, None)
         self.counters.sent += len(out)
-        self.finished = self.hangup = self._next is None
+        if self._next is None and not self.finished:
+            self.finished = True
+            self._hangup_at = now + LINGER_S * self._announce
+        self.hangup = now >= self._hangup_at
         return b"".join(out)
 
     def next_at(self) -> float:
         """When `tick` wants to be called."""
-        return inf if self._next is None else self._next.at
+        return self._hangup_at if self._next is None else self._next.at

@@ -29,7 +29,10 @@ def test_a_tracker_names_itself_and_says_one_burst_per_fix() -> None:
 
     assert name_line("13800138000") + 2 * sentences(HERE) == tracker.connected(0.0)
     assert tracker.finished
-    assert 2 == tracker.counters.sent
+    assert not tracker.hangup, "it stays to hear a complaint"
+    tracker.receive(b"ERROR no\r\n", 0.5)
+    tracker.tick(tracker.next_at())
+    assert (True, b"ERROR no\r\n", 2) == (tracker.hangup, tracker.refused, tracker.counters.sent)
 
 
 def test_every_sentence_of_a_burst_is_understood() -> None:
