@@ -87,24 +87,27 @@ class DegreesAndMinutes(construct.Adapter):  # type: ignore[misc] # construct ca
     def _decode(self, obj: Any, _context: object, path: str) -> dict[str, Any]:  # noqa: ANN401 - construct carries no types
         flags = int(obj.lon[-1], 16)
         lat, lon = obj.lat, obj.lon[:-1]
-        if not (lat + lon).isdecimal():
+        if not (lat + lon).isdecimal() or max(lat[-6:-4], lon[-6:-4]) >= "60":
             msg = f"{lat} {lon} are no degrees and minutes"
             raise construct.MappingError(msg, path)
         return {
-            "lat": _degrees(lat) * (1 if flags & NORTH else -1),
-            "lon": _degrees(lon) * (1 if flags & EAST else -1),
+            "lat": _degrees(lat, flags & NORTH),
+            "lon": _degrees(lon, flags & EAST),
             "flags": flags,
         }
 
     def _encode(self, obj: Any, _context: object, _path: str) -> dict[str, str]:  # noqa: ANN401 - construct carries no types
-        flags = obj["flags"] & ~(NORTH | EAST)
-        flags |= NORTH * (obj["lat"] > 0) | EAST * (obj["lon"] > 0)
+        flags = obj["flags"]
+        for name, bit in (("lat", NORTH), ("lon", EAST)):
+            if obj[name]:
+                flags = flags | bit if obj[name] > 0 else flags & ~bit
         return {"lat": f"{_minutes(obj['lat']):08d}", "lon": f"{_minutes(obj['lon']):09d}{flags:x}"}
 
 
-def _degrees(digits: str) -> float:
+def _degrees(digits: str, positive: int) -> float:
     whole, minutes = divmod(int(digits), 1_000_000)
-    return round(whole + minutes / 600_000, 7)
+    degrees = round(whole + minutes / 600_000, 7)
+    return degrees if positive or not degrees else -degrees
 
 
 def _minutes(degrees: float) -> int:
