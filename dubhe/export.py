@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
 from xml.sax.saxutils import escape
@@ -39,7 +40,7 @@ def write_track(url: str, who: str, *, start: str, stop: str, form: str, output:
     if form == "xlsx" and output is None:
         msg = "--format xlsx needs -o FILE: a workbook cannot be written to standard output"
         raise ExportError(msg)
-    counted = _Counted(track(url, who, begin, end))
+    counted = _Counted(_asked(track(url, who, begin, end)))
     if form == "xlsx":
         assert output is not None
         _xlsx(output, counted)
@@ -57,6 +58,12 @@ def moment(text: str) -> datetime:
         msg = f"{text!r} is no time; write 2026-11-25, 2026-11-25T08:00 or 2026-11-25T00:00Z"
         raise ExportError(msg) from None
     return time if time.tzinfo else time.replace(tzinfo=BEIJING)
+
+
+def _asked(rows: Iterator[TrackRow]) -> Iterator[TrackRow]:
+    """The same rows, the first of them fetched: whoever is unknown is so before a heading is written."""
+    first = next(rows, None)
+    return rows if first is None else chain((first,), rows)
 
 
 class _Counted:
@@ -77,7 +84,12 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
     if output is None:
         yield sys.stdout
         return
-    with output.open("w", encoding="utf-8", newline="") as file:
+    try:
+        file = output.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        msg = f"cannot write {output}: {error.strerror}"
+        raise ExportError(msg) from error
+    with file:
         yield file
 
 

@@ -99,7 +99,8 @@ class Supervisor:
             child = await asyncio.create_subprocess_exec(sys.executable, "-m", module, stdin=PIPE)
             self._children[name] = child
             assert child.stdin is not None, "asked for a pipe"
-            child.stdin.write(f"{self.settings.to_json()}\n{self.url}\n{name}\n".encode())
+            who = f"{socket.gethostname()}:{host_port(self.settings.tcp_listen)[1]}/{name}"
+            child.stdin.write(f"{self.settings.to_json()}\n{self.url}\n{who}\n".encode())
             code = await child.wait()
             metrics.forget(child.pid)
             if self.stopping.is_set():
@@ -151,6 +152,8 @@ def serve(settings: Settings) -> int:
     _require_free(settings.http_listen, "http_listen")
     if settings.nmea_listen:
         _require_free(settings.nmea_listen, "nmea_listen")
+    if settings.udp_listen:
+        _require_free(settings.udp_listen, "udp_listen", socket.SOCK_DGRAM)
     _raise_file_limit(settings)
     with tempfile.TemporaryDirectory(prefix="dubhe-metrics-") as folder:
         os.environ[metrics.FOLDER] = folder
@@ -158,14 +161,18 @@ def serve(settings: Settings) -> int:
             return asyncio.run(Supervisor(settings, url).run())
 
 
-def _require_free(listen: str, setting: str) -> None:
+def _require_free(listen: str, setting: str, kind: int = socket.SOCK_STREAM) -> None:
     """Workers share their port, so a second Dubhe would share it too: refuse before anything starts."""
     host, port = host_port(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family, kind) as probe:
+        if kind == socket.SOCK_STREAM:  # for datagrams it would let two bind one port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except socket.gaierror as error:
+            msg = f"setting {setting} is {listen}: no such host; name an address of this machine, such as 0.0.0.0"
+            raise CannotStart(msg) from error
         except OSError as error:
             msg = f"setting {setting} is {listen}: {error.strerror}; stop what listens there or choose another port"
             raise CannotStart(msg) from error

@@ -3,9 +3,9 @@
 Row by row, because these are few; what they ask of the registry is asked once per batch.
 
 Admission in one place. JT/T 808 on sockets: `strict` believes a terminal after 0x0102 was right; `lenient` also creates unknown
-ones and takes their reports at once, and checks the code of vetted ones only. MQTT and NMEA carry no codes (`welcome`): `strict`
-believes a name that is in the registry, `lenient` creates the unknown; that the name is true is for the broker's access list, or
-for the network that reaches the NMEA port, to see to.
+ones and takes everybody's reports at once: it believes the name, and belongs on a network that only terminals reach. MQTT and
+NMEA carry no codes (`welcome`): `strict` believes a name that is in the registry, `lenient` creates the unknown; that the name
+is true is for the broker's access list, or for the network that reaches the NMEA port, to see to.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ log: Final = structlog.get_logger("dubhe.session")
 CONTROL: Final = (0x0003, 0x0004, 0x0100, 0x0102)
 """Ids that the conversation answers: log out, ask server time, register, authenticate."""
 JT808: Final = SOURCES.index("jt808")
+PLATE_LOGGED_MAX: Final = 20
 LOCKED_NAMES_MAX: Final = 100_000
 """Wrong-code counters kept; past it the oldest are forgotten. About 20 MB."""
 
@@ -112,16 +113,38 @@ class Conversation:
         asked = np.union1d(control, strangers)
         names = {int(row): name_of(int(frames.phone_high[row]), int(frames.phone_low[row])) for row in asked}
         known = await self.registry.find(sorted(set(names.values())))
-        if self.lenient and (unknown := sorted({names[int(row)] for row in strangers} - known.keys())):
-            known |= await self.registry.admit(unknown)
         turn = _Turn(frames, link, generation, names, dict(known), now_us)
+        if len(strangers):
+            await self._let_in(turn, strangers)
         for row in control.tolist():
             await self._answer(turn, row)
         for row in strangers.tolist():
             if row not in turn.verdict:
                 turn.login.setdefault((int(link[row]), names[row]), row)
         await self._open(turn)
+        for row in turn.leaves:
+            self._log_out(turn, row)
+        for row in turn.wrong:  # counted last: a batch that is tried again has not counted yet
+            self._count_wrong(turn, row)
         return Spoken(turn.verdict, turn.answer, opened=bool(turn.login), leaving=turn.leaving)
+
+    async def _let_in(self, turn: _Turn, strangers: Index) -> None:
+        """Lenient: make the unknown terminals that there is room for on their link; the others are refused without a trace."""
+        taken: Counter[int] = Counter()
+        unknown = set()
+        seen = set()
+        for row in strangers.tolist():
+            slot, name = int(turn.link[row]), turn.names[row]
+            if (slot, name) in seen:
+                continue
+            room = self.terminals_per_link_max - int(self.links.session_count[slot]) - taken[slot]
+            if room > 0:
+                seen.add((slot, name))
+                taken[slot] += 1
+                if name not in turn.known:
+                    unknown.add(name)
+        if unknown:
+            turn.known |= await self.registry.admit(sorted(unknown))
 
     async def _answer(self, turn: _Turn, row: int) -> None:
         frames = turn.frames
@@ -137,7 +160,7 @@ class Conversation:
             return
         match message_id:
             case 0x0003:
-                self._log_out(turn, row)
+                turn.leaves.append(row)
             case 0x0004:
                 fields = {"time": datetime.fromtimestamp(turn.now_us / 1e6, UTC)}
                 turn.answer[row] = self._wire(turn, row, 0x8004, fields)
@@ -147,7 +170,11 @@ class Conversation:
                 self._authenticate(turn, row, body)
 
     async def _register(self, turn: _Turn, row: int, body: Mapping[str, Any]) -> None:
-        name = turn.names[row]
+        name, slot = turn.names[row], int(turn.link[row])
+        turn.registrations[slot] += 1
+        if turn.registrations[slot] > self.terminals_per_link_max:
+            turn.verdict[row] = Verdict.RETRY  # who asks faster than it is answered waits
+            return
         wanted = Registration(
             province=body["province"],
             city=body["city"],
@@ -159,7 +186,9 @@ class Conversation:
             edition=EDITIONS[messages.MESSAGES[0x0100].edition_of(int(turn.frames.edition[row]), turn.frames.body.bytes_at(row))],
         )
         result, code = await self.registry.register(name, wanted, lenient=self.lenient)
-        log.info("registered" if result == 0 else "registration refused", terminal=name, result=result, plate=wanted.plate)
+        log.info(
+            "registered" if result == 0 else "registration refused", terminal=name, result=result, plate=wanted.plate[:PLATE_LOGGED_MAX]
+        )
         fields = {"reply_serial": int(turn.frames.serial[row]), "result": result, "auth_code": code}
         turn.answer[row] = self._wire(turn, row, 0x8100, fields)
         if result == 0:
@@ -180,8 +209,14 @@ class Conversation:
             turn.login.setdefault((slot, name), row)
         else:
             turn.verdict[row] = Verdict.FAILED
+            turn.wrong.append(row)
+
+    def _count_wrong(self, turn: _Turn, row: int) -> None:
+        at = self.links.links[turn.link[row]]
+        if at is not None:
+            name = turn.names[row]
             count = self.lockout.wrong(name, at.host, turn.now_us)
-            log.warning("authentication refused", terminal=name, peer=at.peer, known=terminal is not None, wrong_codes=count)
+            log.warning("authentication refused", terminal=name, peer=at.peer, known=name in turn.known, wrong_codes=count)
 
     def _log_out(self, turn: _Turn, row: int) -> None:
         """Only who is logged in can log out. The answer goes out before the link closes: a terminal that waits for it hangs (quirk C10)."""
@@ -195,6 +230,7 @@ class Conversation:
         """Log in everybody who may, with one question to the registry; the newest login of a terminal wins, here and elsewhere."""
         opening: list[tuple[int, Terminal]] = []
         on_link: Counter[int] = Counter()
+        refused: dict[int, str] = {}
         for (slot, name), row in list(turn.login.items()):
             terminal = turn.known.get(name)
             room = self.terminals_per_link_max - int(self.links.session_count[slot]) if slot != NOBODY else 0
@@ -202,11 +238,13 @@ class Conversation:
             if terminal is None or (not here and room <= on_link[slot]):
                 turn.verdict[row] = Verdict.FAILED
                 del turn.login[slot, name]
-                if terminal is not None:
-                    log.warning("login refused", terminal=name, reason="terminals_per_link_max")
+                refused[slot] = name
             elif not here:
                 on_link[slot] += 1
                 opening.append((slot, terminal))
+        for slot, name in refused.items():
+            peer = link.peer if (link := self.links.links[slot]) else ""
+            log.warning("login refused", terminal=name, peer=peer, reason="unknown, or terminals_per_link_max")
         await self._log_in(opening, turn.generation)
 
     async def welcome(self, senders: Sequence[Sender]) -> list[tuple[int, int]]:
@@ -265,6 +303,7 @@ class Conversation:
         if not opening:
             return
         peers = [link.peer if (link := self.links.links[slot]) else "" for slot, _ in opening]
+        self.sessions.elsewhere.clear()
         logins = await self.registry.login([terminal.id for _, terminal in opening], self.worker, peers)
         for slot, terminal in opening:
             if self.links.links[slot] is None or self.links.generation[slot] != generation[slot]:
@@ -301,3 +340,9 @@ class _Turn:
     login: dict[tuple[int, str], int] = field(default_factory=dict)
     """(link slot, terminal) → row of the frame that asks for a session."""
     leaving: list[tuple[int, int]] = field(default_factory=list)
+    leaves: list[int] = field(default_factory=list)
+    """Rows that log out, looked at once everybody in the batch is logged in."""
+    wrong: list[int] = field(default_factory=list)
+    """Rows with a wrong code."""
+    registrations: Counter[int] = field(default_factory=Counter)
+    """0x0100 handled, by link."""

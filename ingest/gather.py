@@ -11,6 +11,7 @@ took in (MQTT) notes that number, and acknowledges once that batch is committed.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,8 +56,9 @@ class Gathered:
 class Gather:
     """Packets waiting to be settled, in order of arrival."""
 
-    def __init__(self, *, rows_max: int, age_ms_max: int, backlog_bytes_max: int) -> None:
+    def __init__(self, *, rows_max: int, bytes_max: int, age_ms_max: int, backlog_bytes_max: int) -> None:
         self.rows_max = rows_max
+        self.bytes_max = bytes_max
         self.age_s_max = age_ms_max / 1_000
         self.backlog_bytes_max = backlog_bytes_max
         self.packets: list[bytes] = []
@@ -65,6 +67,10 @@ class Gather:
         self.told = Told()
         self.taken = 0
         """Batches handed over so far, which is the number of the next one."""
+        self._full: deque[int] = deque()
+        """Packets of each batch that waits and takes no more."""
+        self._filling_rows = 0
+        self._filling_bytes = 0
         self._told_bytes = 0
         self.backlog_bytes = 0
         """Bytes taken in and not yet settled, those of the batch in the pipeline included."""
@@ -77,10 +83,16 @@ class Gather:
 
     def add(self, packet: bytes, ticket: int, now_us: int, link: Link) -> None:
         """Take one packet in; pauses `link` when there is more than enough."""
+        size = len(packet)
+        if self._filling_rows == self.rows_max or (self._filling_bytes + size > self.bytes_max and self._filling_rows):
+            self._full.append(self._filling_rows)
+            self._filling_rows = self._filling_bytes = 0
+        self._filling_rows += 1
+        self._filling_bytes += size
         self.packets.append(packet)
         self.tickets.append(ticket)
         self.received_us.append(now_us)
-        self.backlog_bytes += len(packet)
+        self.backlog_bytes += size
         if len(self.packets) == 1:
             self._some.set()
         if self.holds or self.backlog_bytes > self.backlog_bytes_max:
@@ -101,15 +113,19 @@ class Gather:
         return self.taken
 
     def batch_of_last_packet(self) -> int:
-        """The batch that the packet added last will be in."""
-        return self.taken + (len(self.packets) - 1) // self.rows_max
+        """The batch that the packet added last is in."""
+        return self.taken + len(self._full) - (0 if self._filling_rows else 1)
 
     async def take(self) -> Gathered:
-        """Wait for packets, and a little for company, then hand over a batch of at most `rows_max` packets."""
+        """Wait for packets, and a little for company, then hand over a batch of at most `rows_max` packets and `bytes_max` bytes."""
         await self._some.wait()
         if self.age_s_max and len(self) < FEW:
             await asyncio.sleep(self.age_s_max)
-        count = min(len(self.packets), self.rows_max)
+        if self._full:
+            count = self._full.popleft()
+        else:
+            count = self._filling_rows
+            self._filling_rows = self._filling_bytes = 0
         ticket, received_us = np.array(self.tickets[:count], np.int64), np.array(self.received_us[:count], np.int64)
         told, size, number = None, 0, self.taken
         if self.told:

@@ -163,6 +163,8 @@ class SessionTable:
         """Serial of the next frame down."""
         self.link = np.zeros(0, np.int64)
         self.of_terminal: dict[int, int] = {}
+        self.elsewhere: dict[int, int] = {}
+        """Newest login heard from other workers for terminals that are not here; kept only while logins of ours are on their way."""
         self._more: dict[int, dict[tuple[int, int], int]] = {}
         self._free: list[int] = []
 
@@ -184,8 +186,10 @@ class SessionTable:
     def open(self, link: int, key: tuple[int, int], terminal_id: int, vehicle_id: int, login: int) -> Link | None:
         """Log a terminal in on a link; returns the link its former session leaves behind empty, which is to be closed.
 
-        A login older than the one that stands changes nothing.
+        A login older than the one that stands, here or elsewhere, changes nothing.
         """
+        if self.elsewhere.get(terminal_id, login) > login:
+            return None
         former = self.of_terminal.get(terminal_id, NOBODY)
         left = None
         if former != NOBODY:
@@ -238,7 +242,10 @@ class SessionTable:
     def supersede(self, terminal_id: int, login: int) -> Link | None:
         """Another worker heard a login: end an older session of that terminal here; returns the link left empty, to be closed."""
         slot = self.of_terminal.get(terminal_id, NOBODY)
-        return self.end(slot) if slot != NOBODY and self.login[slot] < login else None
+        if slot == NOBODY:
+            self.elsewhere[terminal_id] = login
+            return None
+        return self.end(slot) if self.login[slot] < login else None
 
     def next_serials(self, session: Index) -> NDArray[np.uint16]:
         """Consecutive serials for frames down, in row order per session; 0 where there is no session."""

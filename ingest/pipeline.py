@@ -42,6 +42,10 @@ RETRY_PAUSE_S_MIN: Final = 0.1
 RETRY_PAUSE_S_MAX: Final = 5.0
 """Pauses between two tries while the database is away, doubling. Unmeasured; short enough that nobody waits for the gateway."""
 
+DAY_US: Final = 86_400_000_000
+FUTURE_US_MAX: Final = 7 * DAY_US
+"""How far a terminal's clock may run ahead before its time is not believed; the days up to there are made ahead."""
+
 DATABASE_AWAY: Final = "database away"
 """The gather's hold while nothing can be committed."""
 
@@ -120,6 +124,10 @@ class Pipeline:
     report: Callable[[BatchReport], None]
     committed: list[Callable[[int], None]] = field(default_factory=list)
     """Told the number of each batch that is kept, in order: doors that acknowledge do so then."""
+    fixes_days_max: int = 400
+    """How old a fix may be: what is older would be gone with the next maintenance."""
+    broken_frames_max: int = 1_000
+    """Broken frames in one batch before their connection is closed."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from the start of a commit to its end, in the order of reading."""
     _settling: set[asyncio.Task[None]] = field(default_factory=set)
@@ -181,7 +189,8 @@ class Pipeline:
         good = frames.reject == Reject.NONE
         watch.lap("split")
 
-        control = np.flatnonzero(good & IS_CONTROL[frames.message_id])
+        self._close_noisy(frames, link)
+        control = np.flatnonzero(good & IS_CONTROL[frames.message_id] & (frames.total <= 1))
         spoken = await self.conversation.hold(frames, link, session, control, int(received_us[-1]) if len(frames) else 0)
         if spoken.opened:  # slots may be others' by now; who was believed when it spoke stays believed
             link = self.links.slots(gathered.ticket)[frames.chunk]
@@ -198,7 +207,7 @@ class Pipeline:
         joined.judge(verdict, reason)
         heard = await self.desk.hear(frames, terminal, verdict, reason, received_us)
         located = np.flatnonzero(IS_CARRIER[frames.message_id] & (verdict == Verdict.COMMITTED) & (frames.total <= 1))
-        found, broken = fixes(frames, located, received_us)
+        found, broken = self._within_reach(*fixes(frames, located, received_us), frames.message_id)
         source = self.links.source[gathered.ticket & SLOT_MASK][frames.chunk]
         found = replace(found, terminal_id=terminal[found.frame], vehicle_id=vehicle[found.frame], source=source[found.frame])
         refused = _refused(frames, reason, received_us)
@@ -297,6 +306,41 @@ class Pipeline:
         peers = (each.peer if slot != NOBODY and (each := at[slot]) else "" for slot in link.tolist())
         return Spans.of([peer.encode() for peer in peers])
 
+    def _close_noisy(self, frames: FrameBatch, link: Index) -> None:
+        """Close the connections that send nothing but broken frames."""
+        broken = link[np.isin(frames.reject, NO_SERIAL) & (link != NOBODY)]
+        if len(broken) <= self.broken_frames_max:
+            return
+        count = np.bincount(broken)
+        for slot in np.flatnonzero(count > self.broken_frames_max):
+            if (at := self.links.links[slot]) is not None:
+                log.warning("connection closed", peer=at.peer, reason="broken frames", count=int(count[slot]))
+                at.close("broken frames")
+
+    def _within_reach(self, found: FixBatch, broken: RejectBatch, message_id: NDArray[np.int32]) -> tuple[FixBatch, RejectBatch]:
+        """No terminal's clock makes tables without end.
+
+        A fix from the future takes the time of receipt, as one without a date does; one older than what is kept goes to quarantine.
+        """
+        ahead = found.time_us > found.received_us + FUTURE_US_MAX
+        if ahead.any():
+            found = replace(found, time_us=np.where(ahead, found.received_us, found.time_us), dated=found.dated & ~ahead)
+        old = found.time_us < found.received_us - self.fixes_days_max * DAY_US
+        if not old.any():
+            return found, broken
+        gone = found.take(old)
+        refused = RejectBatch(
+            frame=gone.frame,
+            received_us=gone.received_us,
+            terminal_id=gone.terminal_id,
+            message_id=message_id[gone.frame],
+            reason=np.full(len(gone), Reject.UNSTORABLE, np.uint8),
+            source=gone.source,
+            origin=Spans.blank(len(gone)),
+            raw=gone.raw.packed(),
+        )
+        return found.take(~old), RejectBatch.concat([broken, refused])
+
     def _terminal(self, session: Index) -> Index:
         """The terminal of each session slot; ABSENT where there is none."""
         return _at(self.sessions.terminal_id, session)
@@ -332,8 +376,19 @@ def _judge(frames: FrameBatch, terminal: Index, spoken: Spoken) -> tuple[NDArray
 
 
 def _refused(frames: FrameBatch, reason: NDArray[np.uint8], received_us: Index) -> RejectBatch:
-    """The frames that are not kept as fixes, whole, for the quarantine."""
+    """The frames that are not kept as fixes, whole, for the quarantine.
+
+    Truncated neighbours of one packet are one row: noise full of flags would otherwise become a row for every other byte.
+    """
     rows = np.flatnonzero(reason != Reject.NONE)
+    start, stop, chunk = frames.raw.start[rows], frames.raw.stop[rows], frames.chunk[rows]
+    noise = reason[rows] == Reject.TRUNCATED
+    opens = np.ones(len(rows), np.bool_)
+    opens[1:] = ~(noise[1:] & noise[:-1] & (chunk[1:] == chunk[:-1]) & (start[1:] == stop[:-1] + 1))
+    first = np.flatnonzero(opens)
+    last = np.append(first[1:], len(rows))[: len(first)] - 1
+    raw = Spans(frames.raw.buffer, start[first], stop[last])
+    rows = rows[first]
     return RejectBatch(
         frame=rows.astype(np.int32),
         received_us=received_us[rows],
@@ -342,7 +397,7 @@ def _refused(frames: FrameBatch, reason: NDArray[np.uint8], received_us: Index) 
         reason=reason[rows],
         source=np.full(len(rows), SOURCES.index("jt808"), np.uint8),
         origin=Spans.blank(len(rows)),
-        raw=frames.raw.take(rows),
+        raw=raw,
     )
 
 

@@ -21,6 +21,9 @@ from protocols.errors import ProtocolError
 from protocols.jt808.framing import FLAG, Deframer
 from tracks.fix import SOURCES
 
+CLOSE_TIMEOUT_S: Final = 5.0
+"""How long a closed connection may take to fetch its last answers."""
+
 log: Final = structlog.get_logger("dubhe.link")
 
 
@@ -55,7 +58,7 @@ class Porter:
         if second != self._second:
             self._second, self._in_second = second, 0
         self._in_second += 1
-        if len(self.links) >= self.links.links_max:
+        if len(self.links) + len(self.closing) >= self.links.links_max:
             return "links_max"
         if self.links.by_address[host] >= self.links_per_address_max:
             return "links_per_address_max"
@@ -113,7 +116,7 @@ class TcpLink(asyncio.Protocol):
         """Hand on what is whole and keep the rest."""
         if self._ticket < 0:
             return
-        if self._deframer.tail or data[-1] != FLAG:
+        if self._deframer.tail or data[-1] != FLAG or len(data) > self._deframer.limit:
             try:
                 data = self._deframer.feed(data)
             except ProtocolError as error:
@@ -156,7 +159,8 @@ class TcpLink(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no more until `resume`."""
-        self._transport.pause_reading()
+        if self._ticket >= 0:
+            self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read again."""
@@ -173,6 +177,7 @@ class TcpLink(asyncio.Protocol):
             self._porter.closing.add(self)
             self._porter.none_closing.clear()
             self._transport.close()
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._transport.abort)  # for a peer that never reads
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer, the network, or `close` ended it; the loop says so before it frees the descriptor that `write` uses."""

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,8 @@ class Worker:
     parts: Parts = field(init=False)
     _gone: list[tuple[int, int]] = field(default_factory=list)
     """(terminal id, login) of sessions that ended since the last tick."""
+    _closed: deque[tuple[int, int]] = field(default_factory=deque)
+    """(batch, ticket) of links that have closed and are forgotten once that batch is kept."""
     _servers: list[asyncio.Server] = field(default_factory=list)
     _reading: asyncio.Task[None] | None = None
     _udp_doors: list[asyncio.DatagramTransport] = field(default_factory=list)
@@ -86,7 +89,9 @@ class Worker:
         at = self.settings
         self.links = LinkTable(at.links_max)
         self.sessions = SessionTable(self.links)
-        self.gather = Gather(rows_max=at.batch_rows_max, age_ms_max=at.batch_age_ms_max, backlog_bytes_max=at.backlog_bytes_max)
+        self.gather = Gather(
+            rows_max=at.batch_rows_max, bytes_max=at.batch_bytes_max, age_ms_max=at.batch_age_ms_max, backlog_bytes_max=at.backlog_bytes_max
+        )
         self.porter = Porter(
             links=self.links,
             gather=self.gather,
@@ -108,6 +113,7 @@ class Worker:
     async def start(self) -> None:
         """Open the doors. Raises OSError when a port cannot be had."""
         at = self.settings
+        await self.registry.forget(self.name)
         pipeline = Pipeline(
             gather=self.gather,
             links=self.links,
@@ -125,7 +131,10 @@ class Worker:
             parts=self.parts,
             writer=self.writer,
             report=metrics.observe_batch,
+            fixes_days_max=at.fixes_days_max,
+            broken_frames_max=at.broken_frames_max,
         )
+        pipeline.committed.append(self._free_closed)
         loop = asyncio.get_running_loop()
         doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._hear_logins()]
         doing += [self.dispatcher.run(), self.dispatcher.listen(), self.parts.run()]
@@ -228,9 +237,19 @@ class Worker:
             await asyncio.wait([self._reading], timeout=CLOSE_TIMEOUT_S)
 
     def _link_closed(self, ticket: int) -> None:
-        slot = self.links.slot_of(ticket)
-        self._gone += self.sessions.end_link(slot)
+        if self.gather.backlog_bytes:  # what the link said before it closed is still to be settled as its terminal's
+            self._closed.append((self.gather.batch_of_last_packet(), ticket))
+            return
+        self._free(ticket)
+
+    def _free(self, ticket: int) -> None:
+        self._gone += self.sessions.end_link(self.links.slot_of(ticket))
         self.links.close(ticket)
+
+    def _free_closed(self, batch: int) -> None:
+        """A batch is kept: the links that closed before its end have nothing more to say."""
+        while self._closed and self._closed[0][0] <= batch:
+            self._free(self._closed.popleft()[1])
 
     async def _every_second(self) -> None:
         """Close what is idle, slow what is loud, publish the gauges, note who left."""

@@ -6,6 +6,7 @@ What an operator enters is vetted. Nothing is rebound silently: whoever serves o
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,8 +158,8 @@ def _row(conn: Conn, query: str, values: tuple[object, ...]) -> tuple[Any, ...]:
 
 def _name(text: str) -> str:
     name = canonical(text)
-    if not text.strip() or not is_name(name):
-        msg = f"{clean(text)!r} cannot be a terminal's name"
+    if not text.strip() or not is_name(name) or not re.fullmatch("[0-9a-f]{1,20}", name):
+        msg = f"{clean(text)!r} cannot be a terminal's name; it has up to 20 digits, as the terminal sends its phone number"
         raise EnrolError(msg)
     return name
 

@@ -175,6 +175,11 @@ class Registry:
             rows = await (await conn.execute(_LOGIN, values)).fetchall()
         return {terminal_id: login for terminal_id, login, _ in rows}
 
+    async def forget(self, worker: str) -> None:
+        """Forget every session that `worker` is said to hold: it has just started, so it holds none."""
+        async with self._line.turn() as conn:
+            await conn.execute("DELETE FROM sessions WHERE worker = %s", (clean(worker),))
+
     async def logout(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Forget these (terminal, login) pairs; a terminal that logged in again since stays."""
         ids, logins = [list(column) for column in zip(*pairs, strict=True)] or ([], [])

@@ -35,11 +35,10 @@ class Deframer:
     `feed` gives back whole pieces and keeps the rest. A caller whose tail is empty and whose data ends in a flag need not feed.
     """
 
-    __slots__ = ("_limit", "tail")
+    __slots__ = ("limit", "tail")
 
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
-        # every byte of a frame may be escaped
-        self._limit = 2 * frame_bytes_max
+        self.limit = 2 * frame_bytes_max  # every byte of a frame may be escaped
         self.tail = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -49,9 +48,10 @@ class Deframer:
             whole, self.tail = self.tail + data[:cut], data[cut:]
         else:
             whole, self.tail = b"", self.tail + data
-        if len(self.tail) > self._limit:
-            size, self.tail = len(self.tail), b""
-            msg = f"{size} bytes without a 7E; the longest frame takes {self._limit}"
+        longest = max(len(self.tail), max(map(len, whole.split(b"\x7e"))) if len(whole) > self.limit else 0)
+        if longest > self.limit:
+            self.tail = b""
+            msg = f"{longest} bytes without a 7E; the longest frame takes {self.limit}"
             raise Oversize(msg)
         return whole
 

@@ -12,7 +12,6 @@ import pytest
 from fix_db import rows
 from fix_worker import Raw, batch, play, report, worker
 from ingest.conversation import Lockout
-from ingest.links import NOBODY
 from protocols.jt808 import messages
 from protocols.jt808.frames import frame_of
 from protocols.jt808.header import V2013, V2019
@@ -466,13 +465,16 @@ def test_a_forged_ticket_or_a_reused_slot_never_gets_anothers_answer(database_ur
             while not len(running.gather):
                 await asyncio.sleep(0.001)
             gone.writer.transport.abort()
-            while len(running.links):
+            while not running.porter.closed:
                 await asyncio.sleep(0.001)
             heir = await Raw.connect(port, "2")
 
             assert await heir.silent()
-            assert rows(database_url, "SELECT count(*) FROM fixes") == [(0,)], "a lenient terminal that left was never admitted"
-            assert NOBODY not in running.sessions.of_terminal.values()
+            assert rows(database_url, "SELECT count(*) FROM fixes") == [(1,)], (
+                "what was received is kept, though nobody is there to hear it"
+            )
+            assert running.sessions.of_terminal == {}
+            assert len(running.links) == 1
 
     play(story())
 
@@ -496,14 +498,182 @@ def test_whoever_takes_the_slot_of_a_link_that_logs_in_is_not_logged_in(database
             rightful.writer.write(rightful.frame(0x0102, code.encode()))
             await asked.wait()
             rightful.writer.transport.abort()
-            while len(running.links):
+            while not running.porter.closed:
                 await asyncio.sleep(0.001)
             thief = await Raw.connect(port)
-            while not len(running.links):
+            while len(running.links) < 2:
                 await asyncio.sleep(0.001)
             go_on.set()
 
             assert await thief.result(0x0200, report()) == 1
             assert rows(database_url, "SELECT count(*) FROM fixes") == [(0,)]
+
+    play(story())
+
+
+def test_reports_of_a_terminal_that_hung_up_are_its_own_and_not_a_strangers(database_url: str) -> None:
+    add_terminal(database_url, NAME)
+    [(code,)] = rows(database_url, CODE)
+
+    async def story() -> None:
+        async with worker(database_url, batch_age_ms_max=100) as (running, port):
+            raw = await Raw.connect(port)
+            assert await raw.log_in(code) == 0
+            raw.writer.write(b"".join(raw.frame(0x0200, report(second)) for second in range(5)))
+            while not len(running.gather):
+                await asyncio.sleep(0.001)
+            raw.writer.transport.abort()
+            while running.gather.backlog_bytes or len(running.links):
+                await asyncio.sleep(0.001)
+
+            assert rows(database_url, "SELECT count(*) FROM fixes") == [(5,)]
+            assert rows(database_url, "SELECT count(*) FROM quarantine") == [(0,)]
+
+    play(story())
+
+
+def test_noise_full_of_flags_is_one_row_of_evidence_and_closes_its_link(database_url: str) -> None:
+    async def story() -> None:
+        async with worker(database_url, admission="lenient", broken_frames_max=100) as (running, port):
+            noisy, good = await Raw.connect(port, "1"), await Raw.connect(port, "2")
+            noisy.writer.write(b"\x7e\x00" * 20_000 + b"\x7e")
+
+            assert await good.result(0x0200, report()) == 0
+            assert await noisy.closed()
+            assert running.porter.closed == {"broken frames": 1}
+            [(count,)] = rows(database_url, "SELECT count(*) FROM quarantine")
+            assert 1 <= count <= 10, "a row for each packet that TCP made of it, not for each piece"
+
+    play(story())
+
+
+def test_a_log_out_ends_its_own_session_even_when_the_terminal_logs_in_again_meanwhile(database_url: str) -> None:
+    add_terminal(database_url, NAME)
+    [(code,)] = rows(database_url, CODE)
+
+    async def story() -> None:
+        async with worker(database_url, batch_age_ms_max=100) as (_, port):
+            old, new = await Raw.connect(port), await Raw.connect(port)
+            assert await old.log_in(code) == 0
+            old.writer.write(old.frame(0x0003))
+            new.writer.write(new.frame(0x0102, code.encode()))
+
+            assert (await new.hear()).body[4] == 0
+            assert await new.result(0x0200, report()) == 0
+
+    play(story())
+
+
+def test_login_report_and_log_out_in_one_packet_are_all_answered_ok(database_url: str) -> None:
+    add_terminal(database_url, NAME)
+    [(code,)] = rows(database_url, CODE)
+
+    async def story() -> None:
+        async with worker(database_url) as (running, port):
+            raw = await Raw.connect(port)
+            raw.writer.write(raw.frame(0x0102, code.encode()) + raw.frame(0x0200, report()) + raw.frame(0x0003))
+
+            assert [(await raw.hear()).body[4] for _ in range(3)] == [0, 0, 0]
+            assert await raw.closed()
+            assert running.sessions.of_terminal == {}
+
+    play(story())
+
+
+def test_a_batch_that_is_tried_again_counts_a_wrong_code_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from storage.errors import StoreUnavailable  # noqa: PLC0415
+
+    add_terminal(database_url, NAME)
+    add_terminal(database_url, "2")
+    [(code,)] = rows(database_url, CODE)
+
+    async def story() -> None:
+        async with worker(database_url, login_failures_max=2, batch_age_ms_max=50) as (running, port):
+            login, tries = running.registry.login, 0
+
+            async def failing_login(*given: Any) -> Any:
+                nonlocal tries
+                tries += 1
+                if tries <= 3:
+                    raise StoreUnavailable("away")  # noqa: EM101
+                return await login(*given)
+
+            monkeypatch.setattr(running.registry, "login", failing_login)
+            wrong, right = await Raw.connect(port), await Raw.connect(port, "2")
+            [(other,)] = rows(database_url, "SELECT auth_code FROM terminals WHERE name = '2'")
+            wrong.writer.write(wrong.frame(0x0102, b"wrong"))
+            assert await right.log_in(other) == 0
+            assert (await wrong.hear()).body[4] == 1
+
+            assert await wrong.log_in(code) == 0, "one wrong code is not two"
+
+    play(story())
+
+
+def test_a_sub_packaged_login_is_no_login(database_url: str) -> None:
+    add_terminal(database_url, NAME)
+    [(code,)] = rows(database_url, CODE)
+
+    async def story() -> None:
+        async with worker(database_url) as (running, port):
+            raw = await Raw.connect(port)
+            raw.writer.write(messages.encode(0x0102, NAME, 1, code.encode(), V2013, total=2, index=1))
+
+            await raw.hear()
+            assert running.sessions.of_terminal == {}
+
+    play(story())
+
+
+def test_a_flood_of_registrations_on_one_link_waits_its_turn(database_url: str) -> None:
+    add_terminal(database_url, NAME)
+
+    async def story() -> None:
+        async with worker(database_url, batch_age_ms_max=50) as (_, port):
+            raw = await Raw.connect(port)
+            raw.writer.write(b"".join(raw.frame(0x0100, registration("")) for _ in range(50)))
+
+            assert (await raw.hear()).message_id == 0x8100
+            assert await raw.silent()
+
+    play(story())
+
+
+def test_a_lenient_link_makes_no_more_terminals_than_it_may_carry(database_url: str) -> None:
+    async def story() -> None:
+        async with worker(database_url, admission="lenient", batch_age_ms_max=50) as (_, port):
+            raw = await Raw.connect(port)
+            raw.writer.write(b"".join(raw.frame(0x0200, report(), name=str(number + 1)) for number in range(50)))
+
+            results = [(await raw.hear()).body[4] for _ in range(50)]
+            assert sorted(results) == [0] + [1] * 49
+            assert rows(database_url, "SELECT count(*) FROM terminals") == [(1,)]
+
+    play(story())
+
+
+@pytest.mark.parametrize(("year", "count", "dated"), [("99", 1, False), ("01", 0, None)])
+def test_a_clock_that_is_years_wrong_makes_no_days_of_its_own(database_url: str, year: str, count: int, dated: bool | None) -> None:  # noqa: FBT001
+    async def story() -> None:
+        async with worker(database_url, admission="lenient") as (_, port):
+            raw = await Raw.connect(port)
+            body = report()[:22] + bytes.fromhex(year) + report()[23:]
+
+            assert await raw.result(0x0200, body) == (0 if count else 2)
+            kept = rows(database_url, "SELECT dated FROM fixes WHERE time BETWEEN received_at AND received_at")
+            assert kept == [(dated,)] * count
+            assert await raw.result(0x0200, report()) == 0
+
+    play(story())
+
+
+def test_a_frame_too_long_closes_the_link_however_tcp_cuts_it(database_url: str) -> None:
+    async def story() -> None:
+        async with worker(database_url, frame_bytes_max=1_000) as (running, port):
+            raw = await Raw.connect(port)
+            raw.writer.write(b"\x7e" + b"a" * 10_000 + b"\x7e")
+
+            assert await raw.closed()
+            assert running.porter.closed == {"oversize": 1}
 
     play(story())
