@@ -31,11 +31,12 @@ from tracks.verdict import Reject
 log: Final = structlog.get_logger("dubhe.command")
 
 RETRY_S: Final = 1.0
+SWEEP_S: Final = 1.0
 NEVER: Final = -1
 
 
 class Dispatcher:
-    """One for a worker; `run` and `listen` are its tasks, `tick` its second hand."""
+    """One for a worker; `run`, `listen` and `sweep` are its tasks."""
 
     def __init__(self, store: CommandStore, links: LinkTable, sessions: SessionTable) -> None:
         self.store = store
@@ -100,10 +101,12 @@ class Dispatcher:
         async for terminal in self.store.notices():
             self.look(list(self.sessions.of_terminal) if terminal is None else [terminal])
 
-    async def tick(self) -> None:
-        """End what has waited too long, whoever has sent it; that makes room for what waits behind it."""
-        with contextlib.suppress(StoreUnavailable):  # the next second tries again
-            self.look(await self.store.sweep())
+    async def sweep(self) -> None:
+        """End what has waited too long, whoever has sent it, for ever; that makes room for what waits behind it."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            with contextlib.suppress(StoreUnavailable):  # the next second tries again
+                self.look(await self.store.sweep())
 
     async def _send(self, terminals: set[int]) -> None:
         here = {terminal: slot for terminal in terminals if (slot := self._speaks_jt808(terminal)) != NOBODY}

@@ -112,6 +112,8 @@ class Settings:
     backlog_bytes_max: int = _number(16_777_216, 65_536, 1 << 32, "bytes received and not yet settled, per worker; then reading pauses")
     reassembly_bytes_max: int = _number(134_217_728, 1 << 20, 1 << 36, "packages that wait for the others of their message, per worker")
     message_bytes_max: int = _number(10_485_760, 1_024, 1 << 30, "the longest message in packages, such as a picture")
+    attachment_listen: str = _text("", "where terminals upload the evidence of alarms (T/JSATL 12); off unless given", "listen_or_off")
+    attachment_bytes_max: int = _number(67_108_864, 1_024, 1 << 32, "the longest file of an alarm's evidence")
     drain_timeout_s: int = _number(30, 1, 3_600, "how long a stop may take to settle what was received")
     fixes_days_max: int = _number(400, 1, 36_500, "days of history kept")
     quarantine_days_max: int = _number(90, 1, 36_500, "days that refused bytes are kept")

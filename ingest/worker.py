@@ -22,6 +22,7 @@ import uvloop
 
 from ingest import log as logs
 from ingest import metrics
+from ingest.attachments import AttachmentDoor
 from ingest.broker import broker_at
 from ingest.commands import Dispatcher
 from ingest.conversation import Conversation, Lockout
@@ -69,6 +70,7 @@ class Worker:
     porter: Porter = field(init=False)
     nmea: NmeaDoor | None = field(init=False, default=None)
     mqtt: MqttDoor | None = field(init=False, default=None)
+    attachments: AttachmentDoor | None = field(init=False, default=None)
     registry: Registry = field(init=False)
     writer: TrackWriter = field(init=False)
     said: SaidStore = field(init=False)
@@ -137,7 +139,7 @@ class Worker:
         pipeline.committed.append(self._free_closed)
         loop = asyncio.get_running_loop()
         doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._hear_logins()]
-        doing += [self.dispatcher.run(), self.dispatcher.listen(), self.parts.run()]
+        doing += [self.dispatcher.run(), self.dispatcher.listen(), self.dispatcher.sweep(), self.parts.run()]
         host, port = host_port(at.tcp_listen)
         self._servers.append(await loop.create_server(lambda: TcpLink(self.porter), host, port, reuse_port=True, backlog=LISTEN_BACKLOG))
         if at.udp_listen:
@@ -154,8 +156,17 @@ class Worker:
             pipeline.committed.append(self.mqtt.acknowledge)
             self._reading = loop.create_task(self.mqtt.run())
             self.tasks.append(self._reading)
+        if at.attachment_listen:
+            self.attachments = AttachmentDoor(self.media, self.media.folder, at.attachment_bytes_max, at.idle_timeout_s)
+            host, port = host_port(at.attachment_listen)
+            self._servers.append(await asyncio.start_server(self.attachments.visit, host, port, reuse_port=True))
         self.tasks += [loop.create_task(each) for each in doing]
-        doors = {"tcp": at.tcp_listen, "udp": at.udp_listen or None, "nmea": at.nmea_listen or None}
+        doors = {
+            "tcp": at.tcp_listen,
+            "udp": at.udp_listen or None,
+            "nmea": at.nmea_listen or None,
+            "attachments": at.attachment_listen or None,
+        }
         log.info("listening", **doors, admission=at.admission, pid=os.getpid())
 
     def _mqtt_door(self) -> MqttDoor:
@@ -218,6 +229,8 @@ class Worker:
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.writer.close()
         await self.said.close()
+        if self.attachments:
+            await self.attachments.close()
         await self.media.close()
         await self.dispatcher.store.close()
         await self.registry.close()
@@ -262,7 +275,6 @@ class Worker:
             self._slow_down()
             self._publish()
             await self._log_out_gone()
-            await self.dispatcher.tick()
 
     def _close_idle(self) -> None:
         for link in self.links.idle(now_us() - self.settings.idle_timeout_s * 1_000_000):

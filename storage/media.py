@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from storage.connect import Line
+from storage.text import clean
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -53,6 +54,31 @@ class Media:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One file of an alarm's evidence."""
+
+    terminal_id: int
+    command_id: int
+    alarm_number: str
+    name: str
+    type: int
+    data: bytes
+
+
+_ATTACH: Final = """
+INSERT INTO attachments (terminal_id, command_id, alarm_number, name, type, content, bytes, sha256, path)
+VALUES (%(terminal_id)s, %(command_id)s, %(alarm_number)s, %(name)s, %(type)s, %(content)s, %(bytes)s, %(sha256)s, %(path)s)
+ON CONFLICT (terminal_id, alarm_number, name, sha256) DO NOTHING
+"""
+
+_ORDERED: Final = """
+SELECT c.terminal_id, c.id FROM commands c JOIN terminals t ON t.id = c.terminal_id
+WHERE t.name = %s AND c.message_id = %s AND c.fields ->> 'alarm_number' = %s AND c.sent_at > now() - interval '1 day'
+ORDER BY c.id DESC LIMIT 1
+"""
+ATTACHMENT_ORDER: Final = 0x9208
+
 _KEEP: Final = """
 INSERT INTO media (terminal_id, media_id, received_at, type, event, channel, time, lat, lon, content, bytes, sha256, path)
 VALUES (%(terminal_id)s, %(media_id)s, %(received_at)s, %(type)s, %(event)s, %(channel)s, %(time)s, %(lat)s, %(lon)s,
@@ -75,11 +101,7 @@ class MediaStore:
     async def keep(self, media: Sequence[Media]) -> None:
         """Write the files, then the rows; the same upload twice is one row."""
         for each in media:
-            digest = hashlib.sha256(each.data).hexdigest()
-            content = content_of(each.data)
-            path = f"{digest[:2]}/{digest}.{content}"
-            await asyncio.to_thread(_write, self.folder / path, each.data)
-            values = {
+            values = await self._file(each.data) | {
                 "terminal_id": each.terminal_id,
                 "media_id": each.media_id,
                 "received_at": _instant(each.received_us),
@@ -89,13 +111,35 @@ class MediaStore:
                 "time": _instant(each.time_us),
                 "lat": each.lat,
                 "lon": each.lon,
-                "content": content,
-                "bytes": len(each.data),
-                "sha256": digest,
-                "path": path,
             }
             async with self._line.turn() as conn:
                 await conn.execute(_KEEP, values)
+
+    async def ordered(self, terminal: str, alarm_number: str) -> tuple[int, int] | None:
+        """Terminal and command that asked it for this alarm's files within the last day, or None."""
+        async with self._line.turn() as conn:
+            found = await (await conn.execute(_ORDERED, (terminal, ATTACHMENT_ORDER, clean(alarm_number)))).fetchone()
+        return None if found is None else (found[0], found[1])
+
+    async def attach(self, attachment: Attachment) -> None:
+        """Write the file, then its row; the same file twice is one row."""
+        values = await self._file(attachment.data) | {
+            "terminal_id": attachment.terminal_id,
+            "command_id": attachment.command_id,
+            "alarm_number": clean(attachment.alarm_number),
+            "name": clean(attachment.name),
+            "type": attachment.type,
+        }
+        async with self._line.turn() as conn:
+            await conn.execute(_ATTACH, values)
+
+    async def _file(self, data: bytes) -> dict[str, Any]:
+        """Put the bytes where they belong; what the rows say of them."""
+        digest = hashlib.sha256(data).hexdigest()
+        content = content_of(data)
+        path = f"{digest[:2]}/{digest}.{content}"
+        await asyncio.to_thread(_write, self.folder / path, data)
+        return {"content": content, "bytes": len(data), "sha256": digest, "path": path}
 
 
 def content_of(data: bytes) -> str:
