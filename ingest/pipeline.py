@@ -124,8 +124,6 @@ class Pipeline:
     report: Callable[[BatchReport], None]
     committed: list[Callable[[int], None]] = field(default_factory=list)
     """Told the number of each batch that is kept, in order: doors that acknowledge do so then."""
-    fixes_days_max: int = 400
-    """How old a fix may be: what is older would be gone with the next maintenance."""
     broken_frames_max: int = 1_000
     """Broken frames in one batch before their connection is closed."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -207,7 +205,8 @@ class Pipeline:
         joined.judge(verdict, reason)
         heard = await self.desk.hear(frames, terminal, verdict, reason, received_us)
         located = np.flatnonzero(IS_CARRIER[frames.message_id] & (verdict == Verdict.COMMITTED) & (frames.total <= 1))
-        found, broken = self._within_reach(*fixes(frames, located, received_us), frames.message_id)
+        found, broken = fixes(frames, located, received_us)
+        found = _not_ahead(found)
         source = self.links.source[gathered.ticket & SLOT_MASK][frames.chunk]
         found = replace(found, terminal_id=terminal[found.frame], vehicle_id=vehicle[found.frame], source=source[found.frame])
         refused = _refused(frames, reason, received_us)
@@ -317,30 +316,6 @@ class Pipeline:
                 log.warning("connection closed", peer=at.peer, reason="broken frames", count=int(count[slot]))
                 at.close("broken frames")
 
-    def _within_reach(self, found: FixBatch, broken: RejectBatch, message_id: NDArray[np.int32]) -> tuple[FixBatch, RejectBatch]:
-        """No terminal's clock makes tables without end.
-
-        A fix from the future takes the time of receipt, as one without a date does; one older than what is kept goes to quarantine.
-        """
-        ahead = found.time_us > found.received_us + FUTURE_US_MAX
-        if ahead.any():
-            found = replace(found, time_us=np.where(ahead, found.received_us, found.time_us), dated=found.dated & ~ahead)
-        old = found.time_us < found.received_us - self.fixes_days_max * DAY_US
-        if not old.any():
-            return found, broken
-        gone = found.take(old)
-        refused = RejectBatch(
-            frame=gone.frame,
-            received_us=gone.received_us,
-            terminal_id=gone.terminal_id,
-            message_id=message_id[gone.frame],
-            reason=np.full(len(gone), Reject.UNSTORABLE, np.uint8),
-            source=gone.source,
-            origin=Spans.blank(len(gone)),
-            raw=gone.raw.packed(),
-        )
-        return found.take(~old), RejectBatch.concat([broken, refused])
-
     def _terminal(self, session: Index) -> Index:
         """The terminal of each session slot; ABSENT where there is none."""
         return _at(self.sessions.terminal_id, session)
@@ -373,6 +348,17 @@ def _judge(frames: FrameBatch, terminal: Index, spoken: Spoken) -> tuple[NDArray
     for row, better in spoken.verdict.items():
         verdict[row] = better
     return verdict, reason
+
+
+def _not_ahead(found: FixBatch) -> FixBatch:
+    """A fix from the future takes the time of receipt, as one without a date does: no terminal's clock makes days without end.
+
+    Old dates are taken as they are, for traces are replayed; what is older than the kept days goes with the next maintenance.
+    """
+    ahead = found.time_us > found.received_us + FUTURE_US_MAX
+    if not ahead.any():
+        return found
+    return replace(found, time_us=np.where(ahead, found.received_us, found.time_us), dated=found.dated & ~ahead)
 
 
 def _refused(frames: FrameBatch, reason: NDArray[np.uint8], received_us: Index) -> RejectBatch:

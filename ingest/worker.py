@@ -133,7 +133,6 @@ class Worker:
             parts=self.parts,
             writer=self.writer,
             report=metrics.observe_batch,
-            fixes_days_max=at.fixes_days_max,
             broken_frames_max=at.broken_frames_max,
         )
         pipeline.committed.append(self._free_closed)
