@@ -30,6 +30,7 @@ from storage.embedded import Embedded
 from storage.health import is_empty
 from storage.migrate import migrate, require_current
 from storage.partitions import maintain
+from storage.retention import forget
 
 log: Final = logs.get("dubhe.supervisor")
 
@@ -140,6 +141,14 @@ class Supervisor:
                     fixes_days_max=at.fixes_days_max,
                     quarantine_days_max=at.quarantine_days_max,
                     quarantine_rows_max=at.quarantine_rows_max,
+                )
+                await asyncio.to_thread(
+                    forget,
+                    self.url,
+                    Path(at.data_dir) / "media",
+                    datetime.now(UTC),
+                    messages_days_max=at.messages_days_max,
+                    media_days_max=at.media_days_max,
                 )
             except Exception as error:  # noqa: BLE001 - the database may be away; the next hour tries again
                 log.warning("maintenance failed; it is tried again within the hour", why=str(error).strip())

@@ -20,7 +20,7 @@ from protocols.errors import ProtocolError
 from protocols.jt808 import messages
 from protocols.jt808.attachments import Attachments, Piece
 from protocols.jt808.frames import Frame, frame_of
-from storage.errors import StoreUnavailable
+from storage.errors import StoreError
 from storage.media import Attachment, MediaStore
 from tracks.terminal import canonical
 from tracks.verdict import Reject
@@ -35,6 +35,10 @@ DONE, RESEND = 0, 1
 VISITS_MAX: Final = 256
 """Connections at once, per worker; more are closed at once."""
 READ_BYTES: Final = 65_536
+VISIT_BYTES_MAX: Final = 1 << 30
+"""Of all files that one announcement names."""
+INTERVALS_MAX: Final = 1_024
+"""Separate stretches of one file that are here; a piece that would make one more is taken for lost."""
 MISSING_MAX: Final = 100
 """Gaps named in one answer; it must fit into a frame."""
 
@@ -52,7 +56,7 @@ class _File:
     def put(self, offset: int, data: bytes) -> None:
         """Take a piece; what would lie outside the file is left out."""
         data = data[: max(0, self.size - offset)]
-        if not data:
+        if not data or len(self.have) >= INTERVALS_MAX:
             return
         self.body.seek(offset)
         self.body.write(data)
@@ -125,7 +129,8 @@ class _Visit:
         self.announced = {each["name"]: each["bytes"] for each in fields["files"]}
         if self.ordered is None:
             log.warning("attachments that nobody asked for", terminal=terminal, alarm_number=self.alarm_number)
-        return OK if self.ordered and all(size <= self.bytes_max for size in self.announced.values()) else FAILED
+        sizes = self.announced.values()
+        return OK if self.ordered and max(sizes, default=0) <= self.bytes_max and sum(sizes) <= VISIT_BYTES_MAX else FAILED
 
     def _begin(self, fields: dict[str, Any]) -> int:
         name, size = fields["name"], fields["bytes"]
@@ -181,7 +186,7 @@ class AttachmentDoor:
         try:
             if len(self._visits) <= VISITS_MAX:
                 await self._serve(visit, reader, writer)
-        except (ProtocolError, StoreUnavailable, OSError, TimeoutError) as error:
+        except (ProtocolError, StoreError, OSError, TimeoutError) as error:
             log.warning("attachment connection closed", peer=peer, why=str(error) or type(error).__name__)
         except asyncio.CancelledError:
             log.info("attachment connection closed", peer=peer, why="drain")

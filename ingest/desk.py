@@ -26,7 +26,7 @@ from protocols.jt808.frames import FrameBatch
 from protocols.jt808.messages.known import DOWN, VENDOR
 from protocols.jt808.messages.passthrough import inflate
 from storage.commands import Reply
-from storage.media import Media, MediaStore
+from storage.media import Media, MediaStore, Unstorable
 from storage.said import Said, SaidStore
 from tracks.fix import ABSENT
 from tracks.spans import Index
@@ -127,8 +127,8 @@ class Desk:
         upload = Media(terminal_id, number, received_us, kind, event, channel, time_us, lat, lon, bytes(fields["data"]))
         try:
             await self.media.keep([upload])
-        except OSError as error:
-            log.error("media cannot be written; it is in quarantine", folder=str(self.media.folder), why=str(error))
+        except (OSError, Unstorable) as error:
+            log.error("media cannot be kept; it is in quarantine", folder=str(self.media.folder), why=str(error))
             return Reject.UNSTORABLE
         heard.media.append((terminal_id, number))
         return Reject.NONE

@@ -229,6 +229,7 @@ class Pipeline:
     async def answer(self, read: Read, committed: CommitReport) -> None:
         """Verdicts to answers, a few hundred links at a time so that reading and the next commit go on meanwhile."""
         frames, gathered = read.frames, read.gathered
+        self.parts.settled(read.wholes)
         _weigh(read, committed)
         ticket = gathered.ticket[frames.chunk]
         session = self.sessions.find(self.links.slots(ticket), frames.phone_high, frames.phone_low)
@@ -240,7 +241,6 @@ class Pipeline:
             if first:
                 await asyncio.sleep(0)
             answers.write(self.links, first, first + LINKS_PER_TURN)
-        self.parts.settled(read.wholes)
         self.desk.settled(read.heard, come)
         self._see_off(read.spoken)
         read.watch.lap("answer")

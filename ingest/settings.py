@@ -116,6 +116,8 @@ class Settings:
     attachment_bytes_max: int = _number(67_108_864, 1_024, 1 << 32, "the longest file of an alarm's evidence")
     drain_timeout_s: int = _number(30, 1, 3_600, "how long a stop may take to settle what was received")
     fixes_days_max: int = _number(400, 1, 36_500, "days of history kept")
+    messages_days_max: int = _number(400, 1, 36_500, "days that commands and messages other than reports are kept")
+    media_days_max: int = _number(90, 1, 36_500, "days that pictures, sounds and the evidence of alarms are kept")
     quarantine_days_max: int = _number(90, 1, 36_500, "days that refused bytes are kept")
     quarantine_rows_max: int = _number(1_000_000, 1_000, 1_000_000_000, "refused frames kept; the oldest go first")
     log_level: str = _text("info", "what is logged", "choice", ("debug", "info", "warning", "error"))

@@ -19,8 +19,8 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import class_row
 
-from storage.connect import Conn, Line, connect, connect_async
-from storage.errors import StoreError, StoreUnavailable, unavailable
+from storage.connect import AsyncConn, Conn, Line, connect, connect_async
+from storage.errors import StoreError, StoreUnavailable, blames_server, unavailable
 from storage.jsonb import jsonb
 from storage.text import clean
 from tracks.terminal import canonical
@@ -217,26 +217,11 @@ class CommandStore:
         """Give each reply to the command it answers; returns the terminals of those that wait no longer."""
         if not replies:
             return set()
-        done: set[int] = set()
         async with self._line.turn() as conn, conn.transaction():
             terminals = list({reply.terminal_id for reply in replies})
             asked = set(await (await conn.execute(_ASKED, (terminals,))).fetchall())
-            for reply in {(each.terminal_id, each.message_id, each.serial): each for each in replies if _may_answer(each, asked)}.values():
-                values = {
-                    "terminal_id": reply.terminal_id,
-                    "serial": reply.serial,
-                    "command_ids": list(reply.command_ids),
-                    "message_id": reply.message_id,
-                    "result": clean(reply.result),
-                    "fields": jsonb(reply.fields),
-                }
-                if not reply.ends:
-                    await conn.execute(_ACKNOWLEDGE, values)
-                elif await (await conn.execute(_ANSWER, values)).fetchone():
-                    done.add(reply.terminal_id)
-                elif reply.message_id != GENERAL_RESPONSE:
-                    await conn.execute(_ADD, values)
-        return done
+            answering = {(each.terminal_id, each.message_id, each.serial): each for each in replies if _may_answer(each, asked)}
+            return {reply.terminal_id for reply in answering.values() if await _answered(conn, reply)}
 
     async def sweep(self) -> set[int]:
         """End what has waited too long; returns the terminals concerned."""
@@ -260,6 +245,30 @@ class CommandStore:
                             yield int(notice.payload)
                 except psycopg.Error:
                     await asyncio.sleep(RETRY_S)
+
+
+async def _answered(conn: AsyncConn, reply: Reply) -> bool:
+    """Whether a reply ends the waiting of a command. One that PostgreSQL refuses answers nothing; its message is kept all the same."""
+    values = {
+        "terminal_id": reply.terminal_id,
+        "serial": reply.serial,
+        "command_ids": list(reply.command_ids),
+        "message_id": reply.message_id,
+        "result": clean(reply.result),
+        "fields": jsonb(reply.fields),
+    }
+    try:
+        async with conn.transaction():
+            if not reply.ends:
+                await conn.execute(_ACKNOWLEDGE, values)
+            elif await (await conn.execute(_ANSWER, values)).fetchone():
+                return True
+            elif reply.message_id != GENERAL_RESPONSE:
+                await conn.execute(_ADD, values)
+    except psycopg.Error as error:
+        if blames_server(error):
+            raise
+    return False
 
 
 def _may_answer(reply: Reply, asked: set[tuple[int, int, int]]) -> bool:

@@ -15,7 +15,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
+
 from storage.connect import Line
+from storage.errors import StoreError, blames_server
 from storage.text import clean
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -87,8 +90,12 @@ ON CONFLICT (terminal_id, media_id, sha256) DO NOTHING
 """
 
 
+class Unstorable(StoreError):  # noqa: N818 - a state of the row
+    """PostgreSQL refuses the row, now and always."""
+
+
 class MediaStore:
-    """Keeps media. Raises `StoreUnavailable`, and OSError where a file cannot be written."""
+    """Keeps media. Raises `StoreUnavailable`, `Unstorable`, and OSError where a file cannot be written."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.folder = folder
@@ -112,8 +119,7 @@ class MediaStore:
                 "lat": each.lat,
                 "lon": each.lon,
             }
-            async with self._line.turn() as conn:
-                await conn.execute(_KEEP, values)
+            await self._row(_KEEP, values)
 
     async def ordered(self, terminal: str, alarm_number: str) -> tuple[int, int] | None:
         """Terminal and command that asked it for this alarm's files within the last day, or None."""
@@ -130,8 +136,16 @@ class MediaStore:
             "name": clean(attachment.name),
             "type": attachment.type,
         }
+        await self._row(_ATTACH, values)
+
+    async def _row(self, query: str, values: dict[str, Any]) -> None:
         async with self._line.turn() as conn:
-            await conn.execute(_ATTACH, values)
+            try:
+                await conn.execute(query, values)
+            except psycopg.Error as error:
+                if blames_server(error):
+                    raise
+                raise Unstorable(str(error).strip()) from error
 
     async def _file(self, data: bytes) -> dict[str, Any]:
         """Put the bytes where they belong; what the rows say of them."""

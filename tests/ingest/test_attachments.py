@@ -15,7 +15,7 @@ from firmware_sim.link import Address
 from fix_db import rows
 from fix_terminals import command, online
 from fix_worker import play, worker
-from ingest.attachments import _File
+from ingest.attachments import INTERVALS_MAX, _File
 from ingest.worker import Worker
 from protocols.jt808.attachments import HEAD_BYTES, piece_bytes
 from protocols.jt808.commands import COMMANDS
@@ -127,3 +127,10 @@ def test_pieces_in_any_order_cover_a_file_and_what_lies_outside_is_left_out(tmp_
         file.put(6, b"67")
         assert file.missing() == []
         assert file.whole() == b"0123456789"
+
+    with (tmp_path / "body").open("w+b") as body:
+        file = _File(1 << 20, 0, body)
+        for offset in range(0, 1 << 20, 2):
+            file.put(offset, b"x")
+
+        assert len(file.have) == INTERVALS_MAX
