@@ -16,6 +16,7 @@ from dubhe.bench import bench as run_bench
 from dubhe.bench import bench_mqtt as run_mqtt_bench
 from dubhe.decode import tree
 from dubhe.export import FORMATS, ExportError, write_track
+from dubhe.geometry import corridor_app, fence_app, stop_app
 from dubhe.registry import terminal_app
 from dubhe.supervisor import CannotStart, database
 from dubhe.supervisor import serve as run_tree
@@ -42,6 +43,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(terminal_app, name="terminal")
+app.add_typer(fence_app, name="fence")
+app.add_typer(corridor_app, name="corridor")
+app.add_typer(stop_app, name="stop")
 
 PROTOCOLS = {"jt808-2013": V2013, "jt808-2019": V2019, "nmea": None}
 

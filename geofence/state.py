@@ -86,6 +86,11 @@ class State:
         place = np.minimum(np.searchsorted(self._ids, terminal_id), len(self._ids) - 1)
         return np.where(self._ids[place] == terminal_id, self._slots[place], -1)
 
+    def reach_us(self, terminal_id: int) -> int:
+        """The time up to which fixes of a terminal are too late to be taken up; 0 while there is none."""
+        slot = int(self.find(np.array([terminal_id]))[0])
+        return max(int(self._base[slot, 0]), 0) if slot >= 0 else 0
+
     def recall(self, terminal_id: Index) -> Memory:
         """What rules remember of them now."""
         return self._remembered(self.find(terminal_id), np.zeros(len(terminal_id), np.int64))

@@ -26,6 +26,7 @@ from ingest.desk import KEPT, MEDIA_DATA, RESEND_REQUEST, Desk, Heard
 from ingest.gather import Gather, Gathered
 from ingest.links import NOBODY, SLOT_MASK, LinkTable, SessionTable
 from ingest.parts import Key, Parts
+from ingest.rules import Rules
 from ingest.told import Told, resolved
 from protocols.jt808.fixes import CARRIERS, fixes
 from protocols.jt808.frames import FrameBatch, split
@@ -86,7 +87,7 @@ class BatchReport:
     receipt_age_s: NDArray[np.float64]
     """Seconds from the packet's arrival to its answer, per answered frame."""
     seconds: dict[str, float]
-    """Time by stage: welcome, split, converse, decode, turn (waiting for the batch before), commit, answer."""
+    """Time by stage: welcome, split, converse, decode, turn (waiting for the batch before), judge, commit, answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ class Pipeline:
     desk: Desk
     parts: Parts
     writer: TrackWriter
+    rules: Rules
     report: Callable[[BatchReport], None]
     committed: list[Callable[[int], None]] = field(default_factory=list)
     """Told the number of each batch that is kept, in order: doors that acknowledge do so then."""
@@ -220,9 +222,14 @@ class Pipeline:
         return Read(gathered, frames, verdict, every_fix, every_reject, len(found), hollow, spoken, heard, joined.wholes, watch)
 
     async def commit(self, read: Read) -> CommitReport:
-        """One transaction."""
+        """One transaction; what the rules find in the fixes is stored with them, and becomes their state afterwards."""
         read.watch.lap("turn")
-        committed = await self.writer.commit(read.fixes, read.rejects)
+        judged = await self.rules.judge(read.fixes)
+        read.watch.lap("judge")
+        committed = await self.writer.commit(read.fixes, read.rejects, judged.told if judged else None)
+        self.rules.adopt(judged)
+        if not committed.told:
+            log.error("the database refused events; the fixes are stored without", fixes=len(read.fixes))
         read.watch.lap("commit")
         return committed
 

@@ -33,15 +33,18 @@ from ingest.mqtt import MqttDoor
 from ingest.nmea import NmeaDoor, NmeaLink
 from ingest.parts import Parts
 from ingest.pipeline import DATABASE_AWAY, Pipeline
+from ingest.rules import Rules
 from ingest.settings import SettingError, Settings, host_port
 from ingest.tcp import Porter, TcpLink, UdpDoor, now_us
 from protocols.jt808.reassembly import Limits
 from storage.commands import CommandStore
 from storage.errors import SchemaOutdated, StoreUnavailable
+from storage.geometry import GeometryStore
 from storage.lease import BROKER, Lease
 from storage.media import MediaStore
 from storage.migrate import require_current
 from storage.registry import Registry
+from storage.rules import RuleStore
 from storage.said import SaidStore
 from storage.writer import TrackWriter
 
@@ -74,6 +77,7 @@ class Worker:
     registry: Registry = field(init=False)
     writer: TrackWriter = field(init=False)
     said: SaidStore = field(init=False)
+    rules: Rules = field(init=False)
     media: MediaStore = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     parts: Parts = field(init=False)
@@ -107,6 +111,7 @@ class Worker:
         self.registry = Registry(self.url)
         self.writer = TrackWriter(self.url, fixes_days_max=at.fixes_days_max)
         self.said = SaidStore(self.url)
+        self.rules = Rules(GeometryStore(self.url), RuleStore(self.url), self.sessions.of_terminal)
         self.media = MediaStore(self.url, Path(at.data_dir) / "media")
         self.dispatcher = Dispatcher(CommandStore(self.url, self.name), self.links, self.sessions)
         limits = Limits(message_bytes_max=at.message_bytes_max, bytes_max=at.reassembly_bytes_max)
@@ -132,6 +137,7 @@ class Worker:
             desk=Desk(self.said, self.media, self.dispatcher),
             parts=self.parts,
             writer=self.writer,
+            rules=self.rules,
             report=metrics.observe_batch,
             broken_frames_max=at.broken_frames_max,
         )
@@ -139,6 +145,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._hear_logins()]
         doing += [self.dispatcher.run(), self.dispatcher.listen(), self.dispatcher.sweep(), self.parts.run()]
+        doing += [self.rules.listen(), self.rules.keep()]
         host, port = host_port(at.tcp_listen)
         self._servers.append(await loop.create_server(lambda: TcpLink(self.porter), host, port, reuse_port=True, backlog=LISTEN_BACKLOG))
         if at.udp_listen:
@@ -230,6 +237,7 @@ class Worker:
         await self.said.close()
         if self.attachments:
             await self.attachments.close()
+        await self.rules.close()
         await self.media.close()
         await self.dispatcher.store.close()
         await self.registry.close()
@@ -318,6 +326,7 @@ class Worker:
                 if (link := self.sessions.supersede(terminal_id, login)) is not None:
                     log.info("connection closed", peer=link.peer, reason="newer login", terminal_id=terminal_id)
                     link.close("newer login")
+            self.rules.moved(terminal_id for terminal_id, _ in logins)
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

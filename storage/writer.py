@@ -32,6 +32,7 @@ from storage.connect import AsyncConn, Line
 from storage.copyrows import FIXES, QUARANTINE, Table, copy_bytes
 from storage.errors import StoreUnavailable, blames_server
 from storage.partitions import DAY_US, KNOWN_DAYS, day_sql, missing_days
+from storage.rules import Told, tell
 from tracks.batch import Batch
 from tracks.fix import ABSENT, FixBatch
 from tracks.reject import RejectBatch
@@ -70,6 +71,8 @@ class CommitReport:
     quarantined: int
     """Fixes that went to quarantine as `unstorable`; the rejects are not counted."""
     seconds: float
+    told: bool = True
+    """The events are stored as well; False: the database refused them, and the fixes are stored without."""
 
 
 class TrackWriter:
@@ -91,14 +94,14 @@ class TrackWriter:
         """Close the connection; what was committed stays."""
         await self._line.close()
 
-    async def commit(self, fixes: FixBatch, rejects: RejectBatch) -> CommitReport:
+    async def commit(self, fixes: FixBatch, rejects: RejectBatch, events: Told | None = None) -> CommitReport:
         """Store all rows in one transaction. Raises `StoreUnavailable`: then the same call may be made again."""
         began = perf_counter()
         try:
             async with self._line.turn() as conn:
                 await self._prepare(conn)
                 await self._make_days(conn, fixes)
-                stored, quarantined = await self._store(conn, fixes, rejects)
+                stored, quarantined, told = await self._store(conn, fixes, rejects, events)
         except StoreUnavailable:
             self._wary = True
             raise
@@ -108,6 +111,7 @@ class TrackWriter:
             duplicates=len(fixes) - stored - quarantined,
             quarantined=quarantined,
             seconds=perf_counter() - began,
+            told=told,
         )
 
     async def _prepare(self, conn: AsyncConn) -> None:
@@ -125,36 +129,38 @@ class TrackWriter:
                 await conn.execute(day_sql(day))
             self._days.add(day)
 
-    async def _store(self, conn: AsyncConn, fixes: FixBatch, rejects: RejectBatch) -> tuple[int, int]:
-        """How many fixes were stored, and how many went to quarantine."""
+    async def _store(self, conn: AsyncConn, fixes: FixBatch, rejects: RejectBatch, events: Told | None) -> tuple[int, int, bool]:
+        """How many fixes were stored, how many went to quarantine, and whether the events are stored."""
         unique, collided = _sift(fixes)
         if not self._wary and not len(collided):
             try:
-                await _copy_all(conn, fixes if len(unique) == len(fixes) else fixes.take(unique), rejects)
+                told = await _copy_all(conn, fixes if len(unique) == len(fixes) else fixes.take(unique), rejects, events)
             except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
                 pass  # another writer may hold the same reports in another order
             except psycopg.Error as error:
                 if blames_server(error):
                     raise
             else:
-                return len(unique), 0
+                return len(unique), 0, told
         await conn.execute(INCOMING)
         async with conn.transaction():
             stored, refused = await _settle(conn, fixes, unique)
             unstorable = np.concatenate((collided, refused))
             await _copy(conn, COPY_QUARANTINE, RejectBatch.concat([rejects, _unstorable(fixes.take(unstorable))]), QUARANTINE)
+            told = events is None or await tell(conn, events)
         self._wary = stored < len(unique) - len(refused)
-        return stored, len(unstorable)
+        return stored, len(unstorable), told
 
 
-async def _copy_all(conn: AsyncConn, fixes: FixBatch, rejects: RejectBatch) -> None:
-    """The fast way; without rejects the COPY is a transaction by itself."""
-    if len(rejects) == 0:
+async def _copy_all(conn: AsyncConn, fixes: FixBatch, rejects: RejectBatch, events: Told | None) -> bool:
+    """The fast way; without rejects and events the COPY is a transaction by itself. Whether the events are stored."""
+    if len(rejects) == 0 and events is None:
         await _copy(conn, COPY_FIXES, fixes, FIXES)
-        return
+        return True
     async with conn.transaction():
         await _copy(conn, COPY_FIXES, fixes, FIXES)
         await _copy(conn, COPY_QUARANTINE, rejects, QUARANTINE)
+        return events is None or await tell(conn, events)
 
 
 async def _settle(conn: AsyncConn, fixes: FixBatch, rows: Index) -> tuple[int, Index]:

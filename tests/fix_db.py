@@ -137,6 +137,7 @@ def database_url(embedded_url: str) -> Iterator[str]:
 def timescale_url(timescale_shared_url: str) -> str:
     """An empty migrated database on the real TimescaleDB, for tests that leave its schema alone; mark them `timescale`."""
     with psycopg.connect(timescale_shared_url, autocommit=True) as conn:
+        conn.execute("TRUNCATE fences, corridors, stops, events, rule_states")
         conn.execute("TRUNCATE fixes, sessions, quarantine, bindings, terminals, vehicles RESTART IDENTITY CASCADE")
     return timescale_shared_url
 

@@ -1,0 +1,222 @@
+"""`Rules`: the batch's fixes against fences, corridors and stops, in the turn of its commit; events are stored with the fixes.
+
+Where no shape is defined nothing is called, and the batch's way is as without rules.
+A terminal is taken up when its first fixes come: its last saved state, and the stored fixes received since. So a restart, a crash or
+another worker in between changes nothing of what is found; incidents have deterministic ids, so telling one again adds nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+import numpy as np
+import structlog
+
+from geofence import geojson
+from geofence.check import Atlas, Checked, begin, check
+from geofence.corridors import Assignment, CorridorIndex
+from geofence.datum import Datum
+from geofence.fences import FenceIndex
+from geofence.stops import StopIndex
+from storage.errors import StoreUnavailable
+from storage.geometry import Geometry, GeometryStore, ShapeRow
+from storage.rules import RuleStore, SavedState, Told
+from tracks.fix import ABSENT, FixBatch
+
+log: Final = structlog.get_logger("dubhe.rules")
+
+SAVE_AFTER_S: Final = 60.0
+SAVED_A_SECOND: Final = 200
+"""A state is saved so long after it changed, and at most so many a second: 2 MB/s (10 KB each)."""
+FORGOTTEN_AT: Final = 1_000
+"""So many terminals that have gone are forgotten together; one alone costs as much."""
+
+PARTY: Final = "terminal"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the rules make of a batch, to be adopted once it is committed."""
+
+    told: Told
+    checked: Checked
+    received_us: int
+    """When the batch's first fix was received."""
+
+
+class Rules:
+    """The rules of one worker. Batches are judged and adopted one at a time, in order."""
+
+    def __init__(self, geometry: GeometryStore, store: RuleStore, here: Collection[int]) -> None:
+        self.geometry = geometry
+        self.store = store
+        self.here = here
+        """Terminals with a session at this worker."""
+        self.atlas: Atlas | None = None
+        self._state = begin(Atlas())
+        self._begun_us: dict[int, int] = {}
+        """Of each terminal that is taken up: what opened before, the state knows nothing of."""
+        self._changed: dict[int, float] = {}
+        """Since when a terminal's state is newer than what is saved, the oldest first."""
+        self._heard_us = 0
+
+    async def listen(self) -> None:
+        """Keep the atlas current, for ever; batches go on with the old one until the new one is ready."""
+        async for _ in self.geometry.changes():
+            try:
+                await self._load()
+            except StoreUnavailable as error:
+                log.warning("the shapes could not be read; the last ones stay in force", why=str(error))
+            except Exception:
+                log.exception("the shapes could not be read; the last ones stay in force")
+
+    async def judge(self, fixes: FixBatch) -> Judged | None:
+        """What is to be stored beside the fixes; None when there is nothing to judge by, or when we fail: fixes are kept all the same."""
+        try:
+            atlas = self.atlas or await self._load()
+            if _is_empty(atlas) or not (fixes.terminal_id != ABSENT).any():
+                return None
+            await self._take_up(fixes, atlas)
+            return self._judged(fixes, check(fixes, atlas, self._state))
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("the rules failed on a batch; its fixes are stored without events", fixes=len(fixes))
+            return None
+
+    def adopt(self, judged: Judged | None) -> None:
+        """The batch is committed."""
+        if judged is None:
+            return
+        self._state.adopt(judged.checked.change)
+        self._heard_us = judged.received_us
+        now = time.monotonic()
+        for terminal_id in judged.checked.change.work.terminal_id.tolist():
+            if terminal_id in self._begun_us:
+                self._changed.setdefault(terminal_id, now)
+
+    def moved(self, terminal_ids: Iterable[int]) -> None:
+        """These may report to another worker now; when they come back, they are taken up anew."""
+        for terminal_id in terminal_ids:
+            if terminal_id not in self.here:
+                self._begun_us.pop(terminal_id, None)
+                self._changed.pop(terminal_id, None)
+
+    async def keep(self) -> None:
+        """Save what has waited for long enough, for ever."""
+        while True:
+            await asyncio.sleep(1)
+            before = time.monotonic() - SAVE_AFTER_S
+            await self._save([each for each, since in islice(self._changed.items(), SAVED_A_SECOND) if since <= before])
+
+    async def close(self) -> None:
+        """Save everything."""
+        while self._changed:
+            left = len(self._changed)
+            await self._save(list(self._changed)[: 2 * SAVED_A_SECOND])
+            if len(self._changed) == left:
+                break
+        await self.store.close()
+        await self.geometry.close()
+
+    async def _save(self, terminal_ids: list[int]) -> None:
+        state = self._state
+        states = [SavedState(each, self._heard_us, self._begun_us[each], state.reach_us(each), state.pack(each)) for each in terminal_ids]
+        if not states:
+            return
+        since = [self._changed.pop(each) for each in terminal_ids]
+        try:
+            await self.store.save(states)
+        except StoreUnavailable as error:
+            log.warning("what the rules remember could not be saved; it is tried again", why=str(error))
+            waiting = {each: at for each, at in zip(terminal_ids, since, strict=True) if each in self._begun_us}
+            self._changed = waiting | self._changed
+
+    async def _load(self) -> Atlas:
+        geometry = await self.geometry.load()
+        atlas = await asyncio.to_thread(atlas_of, geometry)
+        if self.atlas is not None and self.atlas.version > atlas.version:
+            return self.atlas
+        self.atlas = atlas
+        log.info("shapes in force", version=atlas.version, **{table: len(rows) for table, rows in geometry.shapes.items()})
+        return atlas
+
+    async def _take_up(self, fixes: FixBatch, atlas: Atlas) -> None:
+        """Bring in the terminals that are not here yet: what was saved of them, and on top of it the fixes stored since."""
+        ids, owner = np.unique(fixes.terminal_id, return_inverse=True)
+        first_us = np.full(len(ids), np.iinfo(np.int64).max)
+        np.minimum.at(first_us, owner, fixes.time_us)
+        begun_us = {each: at for each, at in zip(ids.tolist(), first_us.tolist(), strict=True) if each not in self._begun_us}
+        begun_us.pop(ABSENT, None)
+        if not begun_us:
+            return
+        self._forget_gone()
+        saved, since = await self.store.recall(begun_us, int(fixes.received_us.max()))
+        if (stale := np.intersect1d(self._state.terminals(), np.array(list(begun_us), np.int64))).size:
+            self._state.forget(stale.tolist())
+        for each in saved:
+            try:
+                self._state.unpack(each.packed)
+                begun_us[each.terminal_id] = each.begun_us
+            except ValueError as error:
+                log.warning("a saved state is not this version's; judging begins anew", terminal_id=each.terminal_id, why=str(error))
+        if len(since):
+            self._state.adopt(check(since, atlas, self._state).change)
+        self._begun_us |= begun_us
+
+    def _forget_gone(self) -> None:
+        if len(self._begun_us) > 2 * len(self.here) + FORGOTTEN_AT:
+            gone = [each for each in self._begun_us if each not in self.here and each not in self._changed]
+            self._state.forget(gone)
+            for each in gone:
+                del self._begun_us[each]
+
+    def _judged(self, fixes: FixBatch, checked: Checked) -> Judged:
+        rewound = checked.rewound
+        begun = np.array([self._begun_us[each] for each in rewound.terminal_id.tolist()], np.int64)
+        told = Told(checked.events.take(checked.events.latest()), rewound.terminal_id, np.maximum(rewound.since_us, begun - 1))
+        return Judged(told, checked, int(fixes.received_us.min()))
+
+
+def atlas_of(geometry: Geometry) -> Atlas:
+    """The shapes as the rules judge by them. A row that cannot be read is left out, and said."""
+    fences, problems = geojson.fences(_document(geometry.shapes["fences"]), Datum.WGS84)
+    corridors, more = geojson.corridors(_document(geometry.shapes["corridors"]), Datum.WGS84)
+    stops, most = geojson.stops(_document(geometry.shapes["stops"]), Datum.WGS84)
+    for problem in [*problems, *more, *most]:
+        log.error("a shape is left out", why=problem)
+    meant_for = {row.id: row.terminals for row in geometry.shapes["corridors"]}
+    assignments = [Assignment(corridor.id, _parties(meant_for[corridor.id])) for corridor in corridors]
+    everyone = {each for rows in geometry.shapes.values() for row in rows for each in row.terminals or ()}
+    roster = {each: [(PARTY, each)] for each in everyone}
+    version = geometry.version
+    return Atlas(
+        fences=FenceIndex.of(fences, roster, version=version),
+        corridors=CorridorIndex.of(corridors, assignments, roster, version=version),
+        stops=StopIndex.of(stops, roster, version=version),
+        version=version,
+    )
+
+
+def _is_empty(atlas: Atlas) -> bool:
+    return not (len(atlas.fences) or len(atlas.corridors) or len(atlas.stops))
+
+
+def _document(rows: Iterable[ShapeRow]) -> dict[str, Any]:
+    return {"type": "FeatureCollection", "features": [_feature(row) for row in rows]}
+
+
+def _feature(row: ShapeRow) -> dict[str, Any]:
+    properties = (row.feature.get("properties") or {}) | {"id": row.id}
+    if row.terminals is not None:
+        properties["parties"] = [[PARTY, each] for each in row.terminals]
+    return {**row.feature, "properties": properties}
+
+
+def _parties(terminals: list[int] | None) -> frozenset[tuple[str, int]] | None:
+    return None if terminals is None else frozenset((PARTY, each) for each in terminals)

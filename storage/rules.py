@@ -1,0 +1,228 @@
+"""What the rules find and remember: events beside the fixes that showed them, and the state of each terminal.
+
+`tell` runs inside the transaction that stores the fixes. A state is saved now and then; whoever takes a terminal up reads the last
+copy and the fixes received since, which give the same as if it had never been put down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import psycopg
+
+from storage.connect import AsyncConn, Line
+from storage.errors import blames_server
+from tracks.event import Ended, EventBatch, Kind
+from tracks.fix import ABSENT, SOURCES, FixBatch
+from tracks.spans import Index, Spans
+
+OVERLAP_S: Final = 60.0
+"""Fixes are read again from so long before a state was saved: a batch on its way then may have been received earlier."""
+FRESH_S: Final = 600.0
+"""Of a terminal without a saved state the fixes of so long; a state is saved more often than that."""
+LATE_US: Final = 3_600_000_000
+"""Of a terminal without a saved state, no fixes older than so long before the one that comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Events to store beside a batch, one row per incident."""
+
+    events: EventBatch
+    rewound_id: Index
+    """Terminals whose recent past was judged again …"""
+    since_us: Index
+    """… since when: what opened later and is not among the events did not happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """What the rules remembered of a terminal."""
+
+    terminal_id: int
+    at_us: int
+    """Everything received before is in it."""
+    begun_us: int
+    """What opened before, it knows nothing of."""
+    reach_us: int
+    """What is not later is too late to be taken up."""
+    packed: bytes
+
+
+def _time(expression: str) -> str:
+    return f"timestamptz 'epoch' + {expression} * interval '1 microsecond'"
+
+
+def _micros(column: str) -> str:
+    return f"(extract(epoch FROM {column}) * 1000000)::bigint"
+
+
+_COLUMNS: Final = {
+    "id": ("bigint", "{}"),
+    "terminal_id": ("bigint", "{}"),
+    "vehicle_id": ("bigint", "{}"),
+    "kind": ("text", "{}"),
+    "subject": ("bigint", "{}"),
+    "level": ("smallint", "{}"),
+    "started_at": ("bigint", _time("{}")),
+    "opened_at": ("bigint", _time("{}")),
+    "last_at": ("bigint", _time("{}")),
+    "ended_at": ("bigint", _time("{}")),
+    "ended": ("text", "{}"),
+    "lat": ("float8", "{}"),
+    "lon": ("float8", "{}"),
+    "peak": ("float8", "{}"),
+    "total": ("float8", "{}"),
+    "evidence": ("integer", "{}"),
+    "digest": ("bigint", "{}"),
+    "retrospective": ("boolean", "{}"),
+    "same_as": ("bigint", "{}"),
+    "version": ("bigint", "{}"),
+}
+"""Column → type in which its values come, and how they become the column."""
+
+_UPSERT: Final = (
+    f"INSERT INTO events ({', '.join(_COLUMNS)}) SELECT {', '.join(how.format(name) for name, (_, how) in _COLUMNS.items())} "  # noqa: S608 - our own column names
+    f"FROM unnest({', '.join(f'%({name})s::{kind}[]' for name, (kind, _) in _COLUMNS.items())}) AS told ({', '.join(_COLUMNS)}) "
+    f"ORDER BY id ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS if name != 'id')}, "
+    "withdrawn_at = NULL"
+)
+_WITHDRAW: Final = f"""
+UPDATE events e SET withdrawn_at = now()
+FROM unnest(%(terminals)s::bigint[], %(since)s::bigint[]) AS r (terminal_id, since)
+WHERE e.terminal_id = r.terminal_id AND e.opened_at > {_time("r.since")} AND e.withdrawn_at IS NULL AND NOT e.id = ANY(%(ids)s)
+"""  # noqa: S608 - our own words
+_RECALL: Final = f"""
+SELECT terminal_id, {_micros("at")}, {_micros("begun_at")}, {_micros("reach_at")}, packed FROM rule_states WHERE terminal_id = ANY(%s)
+"""  # noqa: S608 - our own words
+_SAVE: Final = f"""
+INSERT INTO rule_states (terminal_id, at, begun_at, reach_at, packed)
+SELECT terminal_id, {_time("at")}, {_time("begun_at")}, {_time("reach_at")}, packed
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bytea[]) AS given (terminal_id, at, begun_at, reach_at, packed)
+ORDER BY terminal_id
+ON CONFLICT (terminal_id) DO UPDATE
+SET at = excluded.at, begun_at = excluded.begun_at, reach_at = excluded.reach_at, packed = excluded.packed
+WHERE rule_states.at <= excluded.at
+"""  # noqa: S608 - our own words
+_SINCE: Final = f"""
+SELECT f.terminal_id, coalesce(f.vehicle_id, {ABSENT}), {_micros("f.time")}, f.dated, f.lat, f.lon, f.speed_kmh, f.course_deg, f.valid,
+    f.alarm_bits, f.status_bits, coalesce(f.satellites, {ABSENT}), f.source, f.backfill, {_micros("f.received_at")}, f.digest
+FROM unnest(%(ids)s::bigint[], %(since)s::bigint[], %(reach)s::bigint[]) AS w (terminal_id, since, reach)
+JOIN fixes f ON f.terminal_id = w.terminal_id AND f.received_at >= {_time("w.since")} AND f.time >= {_time("w.reach")}
+WHERE f.time >= {_time("%(earliest)s::bigint")}
+ORDER BY f.received_at, f.time, f.digest
+"""  # noqa: S608 - our own words
+
+
+async def tell(conn: AsyncConn, told: Told) -> bool:
+    """Store events in the transaction under way. False when the rows themselves were refused: then none is stored."""
+    try:
+        async with conn.transaction():
+            if len(told.rewound_id):
+                since = np.maximum(told.since_us, 0).tolist()
+                await conn.execute(_WITHDRAW, {"terminals": told.rewound_id.tolist(), "since": since, "ids": told.events.id.tolist()})
+            if len(told.events):
+                await conn.execute(_UPSERT, _values(told.events))
+    except psycopg.Error as error:
+        if blames_server(error):
+            raise
+        return False
+    return True
+
+
+def _values(events: EventBatch) -> dict[str, list[Any]]:
+    return {
+        "id": events.id.tolist(),
+        "terminal_id": events.terminal_id.tolist(),
+        "vehicle_id": _optional(events.vehicle_id),
+        "kind": [Kind(kind).name.lower() for kind in events.kind.tolist()],
+        "subject": events.subject.tolist(),
+        "level": events.level.tolist(),
+        "started_at": events.start_us.tolist(),
+        "opened_at": events.opened_us.tolist(),
+        "last_at": events.last_us.tolist(),
+        "ended_at": _optional(events.end_us),
+        "ended": [Ended(ended).name.lower() if ended else None for ended in events.ended.tolist()],
+        "lat": events.lat.tolist(),
+        "lon": events.lon.tolist(),
+        "peak": events.peak.tolist(),
+        "total": events.total.tolist(),
+        "evidence": events.evidence.tolist(),
+        "digest": events.digest.tolist(),
+        "retrospective": events.retrospective.tolist(),
+        "same_as": _optional(events.same_as),
+        "version": events.version.tolist(),
+    }
+
+
+def _optional(column: Index) -> list[int | None]:
+    return [None if value == ABSENT else value for value in column.tolist()]
+
+
+class RuleStore:
+    """Where a worker keeps what its rules remember. Raises `StoreUnavailable`."""
+
+    def __init__(self, url: str) -> None:
+        self._line = Line(url, "dubhe rules")
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._line.close()
+
+    async def recall(self, first_us: Mapping[int, int], now_us: int) -> tuple[list[SavedState], FixBatch]:
+        """The saved states of terminals, and the stored fixes to judge on top; `first_us`: the time of each one's first fix to come."""
+        async with self._line.turn() as conn:
+            found = [SavedState(*row) for row in await (await conn.execute(_RECALL, (list(first_us),))).fetchall()]
+            since_us = dict.fromkeys(first_us, now_us - int(FRESH_S * 1e6))
+            since_us |= {state.terminal_id: state.at_us - int(OVERLAP_S * 1e6) for state in found}
+            reach_us = {each: at - LATE_US for each, at in first_us.items()}
+            reach_us |= {state.terminal_id: state.reach_us or state.begun_us - LATE_US for state in found}
+            values = {
+                "ids": list(since_us),
+                "since": list(since_us.values()),
+                "reach": [reach_us[each] for each in since_us],
+                "earliest": min(reach_us.values()),
+            }
+            return found, _fixes(await (await conn.execute(_SINCE, values)).fetchall())
+
+    async def save(self, states: Sequence[SavedState]) -> None:
+        """Keep states; a newer one that is kept already stays."""
+        columns = zip(*((state.terminal_id, state.at_us, state.begun_us, state.reach_us, state.packed) for state in states), strict=True)
+        async with self._line.turn() as conn:
+            await conn.execute(_SAVE, [list(column) for column in columns])
+
+
+def _fixes(rows: Sequence[tuple[Any, ...]]) -> FixBatch:
+    """Rows of `_SINCE` as a batch, without what no rule looks at."""
+    count = len(rows)
+    if count == 0:
+        return FixBatch.empty()
+    terminal, vehicle, time, dated, lat, lon, speed, course, valid, alarm, status, satellites, source, backfill, received, digest = zip(
+        *rows, strict=True
+    )
+    return FixBatch(
+        frame=np.zeros(count, np.int32),
+        terminal_id=np.array(terminal, np.int64),
+        vehicle_id=np.array(vehicle, np.int64),
+        time_us=np.array(time, np.int64),
+        dated=np.array(dated, np.bool_),
+        lat=np.array(lat, np.float64),
+        lon=np.array(lon, np.float64),
+        altitude_m=np.full(count, np.nan, np.float32),
+        speed_kmh=np.array(speed, np.float32),
+        course_deg=np.array(course, np.float32),
+        valid=np.array(valid, np.bool_),
+        alarm_bits=np.array(alarm, np.int64),
+        status_bits=np.array(status, np.int64),
+        mileage_km=np.full(count, np.nan),
+        satellites=np.array(satellites, np.int16),
+        signal=np.full(count, ABSENT, np.int16),
+        source=np.array([SOURCES.index(word) for word in source], np.uint8),
+        backfill=np.array(backfill, np.bool_),
+        received_us=np.array(received, np.int64),
+        digest=np.array(digest, np.int64),
+        raw=Spans.blank(count),
+    )

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ingest.rules
+from dubhe.geometry import import_corridors, import_fences
+from fix_db import rows
+from fix_worker import Raw, play, report, stored, until, worker
+from geofence.datum import Datum, convert
+from storage.enrol import add_terminal
+from storage.geometry import remove_shapes
+from tracks.fix import FixBatch
+
+NAME = "13800138000"
+LAT, LON = 31.230416, 121.473701
+EAST = 1 / 95_300
+"""Degrees of longitude in a metre, there."""
+WORDS = "SELECT kind, ended_at IS NULL FROM events WHERE withdrawn_at IS NULL ORDER BY started_at"
+STEP_S = 10
+
+
+def square(east_m: float, half_m: float = 200.0, **properties: Any) -> dict[str, Any]:
+    lon, half = LON + east_m * EAST, half_m * EAST
+    ring = [[lon + x * half, LAT + y * half] for x, y in [(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    return {"type": "Feature", "geometry": geometry, "properties": {"name": "depot"} | properties}
+
+
+def road(shift: tuple[float, float] = (0.0, 0.0)) -> dict[str, Any]:
+    """Ten kilometres due east, from 2 km west of where the tests begin."""
+    line = [[LON + east_m * EAST + shift[0], LAT + shift[1]] for east_m in range(-2_000, 8_001, 500)]
+    return {"type": "Feature", "geometry": {"type": "LineString", "coordinates": line}, "properties": {"name": "line"}}
+
+
+def at(step: int, east_m: float, north_m: float = 0.0) -> bytes:
+    """A report so many metres from the middle, so many steps into the drive, at 36 km/h due east."""
+    body = report(step * STEP_S, round((LAT + north_m / 111_000) * 1e6), round((LON + east_m * EAST) * 1e6))
+    return body[:18] + (360).to_bytes(2, "big") + (90).to_bytes(2, "big") + body[22:]
+
+
+def through(first: int, steps: int) -> list[bytes]:
+    """A drive east at 100 m a step, along the road, from 600 m before the middle."""
+    return [at(step, -600 + 100 * step) for step in range(first, first + steps)]
+
+
+STRAY = [at(step, -600 + 100 * step, 300.0 if 10 <= step < 22 else 0.0) for step in range(40)]
+"""Two minutes 300 m beside the road, and back."""
+
+
+def registered(url: str, name: str = NAME) -> str:
+    add_terminal(url, name)
+    ((code,),) = rows(url, "SELECT auth_code FROM terminals WHERE name = %s", name)
+    return str(code)
+
+
+async def drive(port: int, code: str, bodies: list[bytes], name: str = NAME) -> Raw:
+    terminal = await Raw.connect(port, name)
+    assert await terminal.log_in(code) == 0
+    for body in bodies:
+        assert await terminal.result(0x0200, body) == 0
+    return terminal
+
+
+def test_a_vehicle_that_enters_and_leaves_a_fence_is_one_event_stored_with_its_fixes(database_url: str) -> None:
+    async def story() -> None:
+        import_fences(database_url, square(0), Datum.WGS84, None)
+        async with worker(database_url) as (_, port):
+            await drive(port, registered(database_url), through(0, 5))
+            assert rows(database_url, WORDS) == []
+            await drive(port, registered(database_url), through(5, 3))
+            assert rows(database_url, WORDS) == [("inside", True)]
+            await drive(port, registered(database_url), through(8, 12))
+            assert rows(database_url, WORDS) == [("inside", False)]
+            assert rows(
+                database_url, "SELECT count(*) FROM events e JOIN fixes f USING (terminal_id, digest) WHERE f.time = e.started_at"
+            ) == [(1,)]
+
+    play(story())
+
+
+def test_a_vehicle_that_strays_from_its_corridor_and_returns_is_one_event(database_url: str) -> None:
+    async def story() -> None:
+        import_corridors(database_url, road(), Datum.WGS84, None)
+        async with worker(database_url) as (_, port):
+            await drive(port, registered(database_url), STRAY)
+            assert rows(database_url, WORDS) == [("deviation", False)]
+            ((ended, peak, start),) = rows(database_url, "SELECT ended, peak, started_at::text FROM events")
+            assert (ended, start) == ("returned", "2026-11-24 00:01:40+00")
+            assert 295 < peak < 305
+
+    play(story())
+
+
+def test_a_report_that_comes_again_adds_nothing(database_url: str) -> None:
+    async def story() -> None:
+        import_corridors(database_url, road(), Datum.WGS84, None)
+        async with worker(database_url) as (_, port):
+            await drive(port, registered(database_url), STRAY)
+            before = rows(database_url, "SELECT * FROM events")
+            await drive(port, registered(database_url), STRAY[15:] + STRAY[:15])
+            assert rows(database_url, "SELECT * FROM events") == before
+        async with worker(database_url, "w2") as (_, port):
+            await drive(port, registered(database_url), STRAY)
+            assert rows(database_url, "SELECT * FROM events") == before
+
+    play(story())
+
+
+@pytest.mark.parametrize("parting", [8, 12, 20, 23])
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_restart_in_between_changes_nothing(database_url: str, parting: int, *, saved: bool) -> None:
+    """Drained workers save what they remember; killed ones do not, and the stored fixes are judged again."""
+
+    async def story() -> None:
+        import_corridors(database_url, road(), Datum.WGS84, None)
+        import_fences(database_url, square(700, 400), Datum.WGS84, None)
+        code = registered(database_url)
+        async with worker(database_url) as (_, port):
+            await drive(port, code, STRAY[:parting])
+        if not saved:
+            rows(database_url, "DELETE FROM rule_states RETURNING 1")
+        async with worker(database_url, "w2") as (_, port):
+            await drive(port, code, STRAY[parting:])
+        found = rows(database_url, "SELECT id, kind, started_at, opened_at, ended_at, peak, total, evidence FROM events ORDER BY id")
+        for table in ("events", "fixes", "rule_states"):
+            rows(database_url, f"DELETE FROM {table} RETURNING 1")
+        async with worker(database_url, "w3") as (_, port):
+            await drive(port, code, STRAY)
+        assert found == rows(
+            database_url, "SELECT id, kind, started_at, opened_at, ended_at, peak, total, evidence FROM events ORDER BY id"
+        )
+        assert len(found) == 2
+
+    play(story())
+
+
+def test_a_terminal_that_goes_from_worker_to_worker_and_back_keeps_its_incident(database_url: str) -> None:
+    async def story() -> None:
+        import_corridors(database_url, road(), Datum.WGS84, None)
+        code = registered(database_url)
+        async with worker(database_url, "w1") as (one, first), worker(database_url, "w2") as (other, second):
+            await drive(first, code, STRAY[:9])
+            await drive(second, code, STRAY[9:16])
+            await until(lambda: not one.sessions.of_terminal and not one.rules._begun_us)
+            await drive(first, code, STRAY[16:24])
+            await until(lambda: not other.sessions.of_terminal and not other.rules._begun_us)
+            await drive(second, code, STRAY[24:])
+        assert rows(database_url, "SELECT kind, started_at::text, ended, evidence FROM events") == [
+            ("deviation", "2026-11-24 00:01:40+00", "returned", 12)
+        ]
+
+    play(story())
+
+
+def test_late_fixes_withdraw_what_did_not_happen(database_url: str) -> None:
+    """Of a stray only its far ends came first, with a way back between them that came late."""
+
+    async def story() -> None:
+        import_fences(database_url, square(0), Datum.WGS84, None)
+        code = registered(database_url)
+        drive_by = [at(step, -600 + 100 * step, 300.0) for step in range(14)]
+        early = [*drive_by[:4], at(5, -100), at(7, 100), *drive_by[9:]]
+        async with worker(database_url) as (_, port):
+            await drive(port, code, early)
+            assert rows(database_url, "SELECT kind, withdrawn_at IS NULL FROM events") == [("inside", True)]
+            await drive(port, code, [drive_by[4], drive_by[6], drive_by[8]])
+        assert rows(database_url, WORDS) == rows(database_url, "SELECT kind, ended_at IS NULL FROM events WHERE withdrawn_at IS NULL")
+        assert len(rows(database_url, "SELECT FROM fixes")) == len(early) + 3
+
+    play(story())
+
+
+def test_shapes_come_into_force_and_go_without_a_restart(database_url: str) -> None:
+    async def story() -> None:
+        code = registered(database_url)
+        async with worker(database_url) as (running, port):
+            terminal = await drive(port, code, through(0, 2))
+            (number,) = import_fences(database_url, square(0), Datum.WGS84, None).ids
+            await until(lambda: running.rules.atlas and len(running.rules.atlas.fences))
+            for body in through(2, 6):
+                assert await terminal.result(0x0200, body) == 0
+            assert rows(database_url, WORDS) == [("inside", True)]
+            remove_shapes(database_url, "fences", [number])
+            import_fences(database_url, square(9_000), Datum.WGS84, None)
+            await until(lambda: running.rules.atlas and running.rules.atlas.fences.id.tolist() == [number + 1])
+            assert await terminal.result(0x0200, at(8, 200)) == 0
+            await stored(database_url, "SELECT kind, ended FROM events", [("inside", "rule")])
+
+    play(story())
+
+
+def test_a_fence_for_others_is_not_ours(database_url: str) -> None:
+    async def story() -> None:
+        code, other = registered(database_url), registered(database_url, "13800138001")
+        ((number,),) = rows(database_url, "SELECT id FROM terminals WHERE name = '13800138001'")
+        import_fences(database_url, square(0), Datum.WGS84, [number])
+        async with worker(database_url) as (_, port):
+            await drive(port, code, through(0, 12))
+            await drive(port, other, through(0, 12), "13800138001")
+        assert rows(database_url, "SELECT terminal_id, kind FROM events") == [(number, "inside")]
+
+    play(story())
+
+
+def test_without_shapes_no_rule_is_asked(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(ingest.rules, "check", lambda *_: asked.append(1))
+
+    async def story() -> None:
+        async with worker(database_url) as (_, port):
+            await drive(port, registered(database_url), through(0, 4))
+
+    play(story())
+    assert asked == []
+    assert rows(database_url, "SELECT count(*) FROM fixes") == [(4,)]
+
+
+def test_when_the_rules_fail_fixes_are_kept_and_the_next_batch_is_judged(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = ingest.rules.check
+
+    def breaks(fixes: FixBatch, *rest: Any) -> Any:
+        if len(broken) < 3 and not broken.append(1):
+            raise RuntimeError
+        return judge(fixes, *rest)
+
+    broken: list[int] = []
+    monkeypatch.setattr(ingest.rules, "check", breaks)
+
+    async def story() -> None:
+        import_fences(database_url, square(0), Datum.WGS84, None)
+        async with worker(database_url) as (_, port):
+            await drive(port, registered(database_url), through(0, 12))
+
+    play(story())
+    assert rows(database_url, "SELECT count(*) FROM fixes") == [(12,)]
+    assert rows(database_url, WORDS) == [("inside", False)]
+
+
+def test_a_corridor_in_the_wrong_datum_is_taken_with_a_warning(database_url: str) -> None:
+    async def story() -> None:
+        async with worker(database_url) as (_, port):
+            await drive(port, registered(database_url), through(0, 60))
+
+    play(story())
+    rows(database_url, "UPDATE fixes SET time = now() - (timestamptz '2026-11-25' - time) / 10 RETURNING 1")
+    lon, lat = convert(np.array([LON]), np.array([LAT]), Datum.WGS84, Datum.GCJ02)
+    drawn = road((float(lon[0]) - LON, float(lat[0]) - LAT))
+    (warning,) = import_corridors(database_url, drawn, Datum.WGS84, None).warnings
+    assert "gcj02" in warning
+    assert import_corridors(database_url, drawn, Datum.GCJ02, None).warnings == []
+
+
+def test_what_cannot_be_read_is_said_by_feature_and_the_rest_is_taken(database_url: str) -> None:
+    document = {"type": "FeatureCollection", "features": [square(0), road(), square(900)]}
+    taken = import_fences(database_url, document, Datum.WGS84, None)
+    assert len(taken.ids) == 2
+    (problem,) = taken.problems
+    assert "feature 2 line" in problem
