@@ -1,7 +1,8 @@
 """`Gather`: what arrived and is not settled yet. Terminals put packets in; the pipeline takes them out at its own pace.
 
 Everything that arrives while a batch is being committed becomes the next batch, so batches grow with the load by themselves.
-A small batch waits up to `age_ms_max` for company: fewer, fuller transactions cost less than a few milliseconds matter.
+A small batch is taken no sooner than `age_ms_max` after the one before: fewer, fuller transactions cost less than a few milliseconds
+matter. A packet that comes alone waits for nobody, and under load, when batches take longer than that, none waits.
 Beyond `backlog_bytes_max` every link that still sends is paused, and read again once half of the backlog is settled.
 
 Batches are numbered, and it is known beforehand in which one something will be settled: a door that has to acknowledge what it
@@ -67,6 +68,8 @@ class Gather:
         self.told = Told()
         self.taken = 0
         """Batches handed over so far, which is the number of the next one."""
+        self.taken_s = 0.0
+        """When the last was handed over, by the loop's clock."""
         self._full: deque[int] = deque()
         """Packets of each batch that waits and takes no more."""
         self._filling_rows = 0
@@ -119,8 +122,10 @@ class Gather:
     async def take(self) -> Gathered:
         """Wait for packets, and a little for company, then hand over a batch of at most `rows_max` packets and `bytes_max` bytes."""
         await self._some.wait()
-        if self.age_s_max and len(self) < FEW:
-            await asyncio.sleep(self.age_s_max)
+        now_s = asyncio.get_running_loop().time
+        if len(self) < FEW and (early_s := self.taken_s + self.age_s_max - now_s()) > 0:
+            await asyncio.sleep(early_s)
+        self.taken_s = now_s()
         if self._full:
             count = self._full.popleft()
         else:

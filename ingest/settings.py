@@ -108,7 +108,7 @@ class Settings:
     frame_bytes_max: int = _number(4_096, 64, 65_536, "the longest frame before escaping; a longer one closes the connection")
     batch_rows_max: int = _number(8_192, 1, 1_000_000, "packets settled in one transaction")
     batch_bytes_max: int = _number(1_048_576, 65_536, 1 << 28, "bytes settled in one transaction")
-    batch_age_ms_max: int = _number(5, 0, 1_000, "how long a small batch may wait for company")
+    batch_age_ms_max: int = _number(5, 0, 1_000, "how long after the batch before a small one waits for company")
     backlog_bytes_max: int = _number(16_777_216, 65_536, 1 << 32, "bytes received and not yet settled, per worker; then reading pauses")
     reassembly_bytes_max: int = _number(134_217_728, 1 << 20, 1 << 36, "packages that wait for the others of their message, per worker")
     message_bytes_max: int = _number(10_485_760, 1_024, 1 << 30, "the longest message in packages, such as a picture")

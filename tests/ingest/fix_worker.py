@@ -51,6 +51,7 @@ async def worker(url: str, name: str = "w1", **settings: Any) -> AsyncIterator[t
         chosen = {"data_dir": folder, "tcp_listen": "127.0.0.1:0", "admission": "strict", "batch_age_ms_max": 0, **settings}
         running = Worker(Settings(**chosen), url, name)
         await running.start()
+        running.gather.taken_s = asyncio.get_running_loop().time()  # so that `batch_age_ms_max` gathers what a test sends first
         try:
             yield running, running.port
         finally:
