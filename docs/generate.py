@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +21,7 @@ from ingest.settings import ENVIRONMENT_PREFIX, Settings
 from protocols.jt808.messages import MESSAGES
 
 HERE: Final = Path(__file__).parent
+VECTORS: Final = ("tests/vectors/jt808_frames.jsonl", "tests/vectors/jt808_bodies.jsonl")
 HEAD: Final = "<!-- Printed by docs/generate.py; do not edit. -->\n\n"
 
 
@@ -78,12 +81,17 @@ def messages() -> str:
         "",
         "Every message id that Dubhe knows by name. A body that is not read is kept whole, and the message is answered as unsupported (3).",
         "",
-        "| id | name | 名称 | direction | standard | body is read and built |",
-        "|---|---|---|---|---|---|",
+        "Editions are those that define a body; vectors count the frames and bodies from the road in tests/vectors.",
+        "",
+        "| id | name | 名称 | direction | standard | editions | body is read and built as | vectors |",
+        "|---|---|---|---|---|---|---|---|",
     ]
+    vectors = Counter(
+        int(json.loads(line)["msg_id"], 16) for name in VECTORS for line in (HERE.parent / name).read_text("utf-8").splitlines()
+    )
     for number, message in sorted(MESSAGES.items()):
-        read = "yes" if message.supported else "no"
-        lines.append(f"| `0x{number:04X}` | {message.name} | {message.title} | {message.direction} | {message.standard} | {read} |")
+        about = (message.name, message.title, message.direction, message.standard, message.editions, message.bodies, vectors[number])
+        lines.append(f"| `0x{number:04X}` | " + " | ".join(map(str, about)) + " |")
     return "\n".join(lines)
 
 
