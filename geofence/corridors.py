@@ -23,7 +23,7 @@ from geofence.fences import FOREVER, Line, Points, Polygon, polygon_of
 from geofence.roster import Assigned, Audiences, Parties, Party
 from tracks.batch import Batch, column
 from tracks.spans import Index, Mask
-from tracks.track import expand, least
+from tracks.track import expand, least, rows_of
 
 HALF_WIDTH_M: Final = 50.0
 MARGIN_M: Final = 10.0
@@ -164,10 +164,7 @@ class CorridorIndex:
 
     def find(self, ids: Index) -> Index:
         """The rows of corridors by id; -1 for one that is not there."""
-        if len(self) == 0:
-            return np.full(len(ids), -1)
-        row = np.minimum(np.searchsorted(self.id, ids), len(self) - 1)
-        return np.where(self.id[row] == ids, row, -1)
+        return rows_of(ids, self.id)
 
     def in_force(self, terminal_id: Index, time_us: Index) -> tuple[Index, Index]:
         """Pairs of fix, ascending, and corridor (row) that its terminal is to drive along at that time."""

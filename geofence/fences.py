@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from geofence.datum import Degrees, Metres, distance_m, metres_per_degree
 from geofence.roster import Assigned, Audiences, Parties, Party
 from tracks.spans import Index, Mask
+from tracks.track import rows_of
 from tracks.week import WEEK_MINUTES, Window, calendar
 
 FOREVER: Final = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
@@ -209,10 +210,7 @@ class FenceIndex:
 
     def find(self, ids: Index) -> Index:
         """The rows of fences by id; -1 for one that is not there."""
-        if len(self) == 0:
-            return np.full(len(ids), -1)
-        row = np.minimum(np.searchsorted(self.id, ids), len(self) - 1)
-        return np.where(self.id[row] == ids, row, -1)
+        return rows_of(ids, self.id)
 
 
 def _column(fences: Sequence[Fence], name: str, dtype: Any = np.float64) -> NDArray[Any]:  # noqa: ANN401 - what numpy takes for a dtype

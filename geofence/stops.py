@@ -22,7 +22,7 @@ from tracks.batch import Batch, column
 from tracks.event import NO_SIGNALS, EventBatch, Kind, Signals, Value, together
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
-from tracks.track import Memory, Standing, TrackBatch, distinct, expand
+from tracks.track import Memory, Standing, TrackBatch, distinct, expand, rows_of
 
 RADIUS_M: Final = 60.0
 """15 m of noise, the survey's error and the road's width; 100 m in valleys."""
@@ -105,10 +105,7 @@ class StopIndex:
 
     def find(self, ids: Index) -> Index:
         """The rows of stops by id; -1 for one that is not there."""
-        if len(self) == 0:
-            return np.full(len(ids), -1)
-        row = np.minimum(np.searchsorted(self.id, ids), len(self) - 1)
-        return np.where(self.id[row] == ids, row, -1)
+        return rows_of(ids, self.id)
 
     def beside(self, track: TrackBatch, fix: Index) -> tuple[Index, Index]:
         """Pairs of fix and stop (row) such that the way to the fix may come near the stop, and the stop is meant for the terminal."""

@@ -127,6 +127,14 @@ def among(keys: Index, known: Index) -> Mask:
     return found
 
 
+def rows_of(ids: Index, known: Index) -> Index:
+    """The row of each id among the known ones, which are ascending; -1 for one that is not there."""
+    if len(known) == 0:
+        return np.full(len(ids), -1)
+    row = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.where(known[row] == ids, row, -1)
+
+
 def ranks(group: Index) -> Index:
     """Place of each row within its group, from 0. `group` is ascending."""
     if len(group) == 0:
