@@ -12,19 +12,15 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import structlog
 
-from geofence import geojson
 from geofence.check import Atlas, Checked, begin, check
-from geofence.corridors import Assignment, CorridorIndex
-from geofence.datum import Datum
-from geofence.fences import FenceIndex
-from geofence.stops import StopIndex
+from ingest.atlas import atlas_of
 from storage.errors import StoreUnavailable
-from storage.geometry import Geometry, GeometryStore, ShapeRow
+from storage.geometry import GeometryStore
 from storage.rules import RuleStore, SavedState, Told
 from tracks.fix import ABSENT, FixBatch
 
@@ -35,8 +31,6 @@ SAVED_A_SECOND: Final = 200
 """A state is saved so long after it changed, and at most so many a second: 2 MB/s (10 KB each)."""
 FORGOTTEN_AT: Final = 1_000
 """So many terminals that have gone are forgotten together; one alone costs as much."""
-
-PARTY: Final = "terminal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ class Rules:
         """What is to be stored beside the fixes; None when there is nothing to judge by, or when we fail: fixes are kept all the same."""
         try:
             atlas = self.atlas or await self._load()
-            if _is_empty(atlas) or not (fixes.terminal_id != ABSENT).any():
+            if atlas.is_empty or not (fixes.terminal_id != ABSENT).any():
                 return None
             await self._take_up(fixes, atlas)
             return self._judged(fixes, check(fixes, atlas, self._state))
@@ -181,42 +175,3 @@ class Rules:
         begun = np.array([self._begun_us[each] for each in rewound.terminal_id.tolist()], np.int64)
         told = Told(checked.events.take(checked.events.latest()), rewound.terminal_id, np.maximum(rewound.since_us, begun - 1))
         return Judged(told, checked, int(fixes.received_us.min()))
-
-
-def atlas_of(geometry: Geometry) -> Atlas:
-    """The shapes as the rules judge by them. A row that cannot be read is left out, and said."""
-    fences, problems = geojson.fences(_document(geometry.shapes["fences"]), Datum.WGS84)
-    corridors, more = geojson.corridors(_document(geometry.shapes["corridors"]), Datum.WGS84)
-    stops, most = geojson.stops(_document(geometry.shapes["stops"]), Datum.WGS84)
-    for problem in [*problems, *more, *most]:
-        log.error("a shape is left out", why=problem)
-    meant_for = {row.id: row.terminals for row in geometry.shapes["corridors"]}
-    assignments = [Assignment(corridor.id, _parties(meant_for[corridor.id])) for corridor in corridors]
-    everyone = {each for rows in geometry.shapes.values() for row in rows for each in row.terminals or ()}
-    roster = {each: [(PARTY, each)] for each in everyone}
-    version = geometry.version
-    return Atlas(
-        fences=FenceIndex.of(fences, roster, version=version),
-        corridors=CorridorIndex.of(corridors, assignments, roster, version=version),
-        stops=StopIndex.of(stops, roster, version=version),
-        version=version,
-    )
-
-
-def _is_empty(atlas: Atlas) -> bool:
-    return not (len(atlas.fences) or len(atlas.corridors) or len(atlas.stops))
-
-
-def _document(rows: Iterable[ShapeRow]) -> dict[str, Any]:
-    return {"type": "FeatureCollection", "features": [_feature(row) for row in rows]}
-
-
-def _feature(row: ShapeRow) -> dict[str, Any]:
-    properties = (row.feature.get("properties") or {}) | {"id": row.id}
-    if row.terminals is not None:
-        properties["parties"] = [[PARTY, each] for each in row.terminals]
-    return {**row.feature, "properties": properties}
-
-
-def _parties(terminals: list[int] | None) -> frozenset[tuple[str, int]] | None:
-    return None if terminals is None else frozenset((PARTY, each) for each in terminals)
