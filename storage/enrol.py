@@ -35,6 +35,14 @@ HEADINGS: Final = {
 """Column of an import → the headings it may have."""
 
 
+_VET: Final = """
+INSERT INTO onboarding (vehicle_id, action, state, by)
+SELECT %(vehicle_id)s, 'enter', 'active', 'dubhe terminal'
+WHERE NOT EXISTS (SELECT FROM onboarding WHERE vehicle_id = %(vehicle_id)s)
+"""
+"""A vehicle that is not on the way of onboarding is vetted by being entered; one that is, is left to it."""
+
+
 class EnrolError(StoreError):
     """An entry cannot be taken; the sentence says why."""
 
@@ -127,11 +135,11 @@ def _enter(conn: Conn, name: str, plate: str, plate_colour: str, vin: str) -> No
         if plate:
             (vehicle_id,) = _row(
                 conn,
-                "INSERT INTO vehicles (plate, plate_colour, vin, vetted) VALUES (%s, %s, %s, true)"
-                " ON CONFLICT (plate, plate_colour) DO UPDATE"
-                " SET vetted = true, vin = coalesce(excluded.vin, vehicles.vin) RETURNING id",
+                "INSERT INTO vehicles (plate, plate_colour, vin) VALUES (%s, %s, %s)"
+                " ON CONFLICT (plate, plate_colour) DO UPDATE SET vin = coalesce(excluded.vin, vehicles.vin) RETURNING id",
                 (plate, colour, clean(vin).upper() or (plate if colour == 0 else None)),
             )
+            conn.execute(_VET, {"vehicle_id": vehicle_id})
         if name and plate and bound_to != vehicle_id:
             _bind(conn, (terminal_id, name, bound_to), (vehicle_id, plate))
 
@@ -147,7 +155,6 @@ def _bind(conn: Conn, terminal: tuple[int, str, int | None], vehicle: tuple[int,
         msg = f"vehicle {plate} is served by terminal {holder[0]}; release that first"
         raise EnrolError(msg)
     conn.execute("UPDATE terminals SET vehicle_id = %s WHERE id = %s", (vehicle_id, terminal_id))
-    conn.execute("INSERT INTO bindings (vehicle_id, terminal_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (vehicle_id, terminal_id))
 
 
 def _row(conn: Conn, query: str, values: tuple[object, ...]) -> tuple[Any, ...]:

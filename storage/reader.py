@@ -66,7 +66,7 @@ class Counts:
 _WHO: Final = """
 SELECT t.id, NULL::bigint FROM terminals t WHERE t.name = %(name)s
 UNION ALL
-SELECT b.terminal_id, v.id FROM vehicles v JOIN bindings b ON b.vehicle_id = v.id WHERE v.plate = %(plate)s
+SELECT DISTINCT b.terminal_id, v.id FROM vehicles v JOIN bindings b ON b.vehicle_id = v.id WHERE v.plate = %(plate)s
 """
 
 _FIXES: Final = """

@@ -263,10 +263,6 @@ async def _bind(conn: AsyncConn, said: dict[str, Any], situation: _Situation) ->
         " WHERE terminals.name = %(name)s AND v.plate = %(plate)s AND v.plate_colour = %(plate_colour)s",
         said,
     )
-    await conn.execute(
-        "INSERT INTO bindings (vehicle_id, terminal_id) SELECT vehicle_id, id FROM terminals WHERE name = %(name)s ON CONFLICT DO NOTHING",
-        said,
-    )
 
 
 async def _terminals(conn: AsyncConn, query: str, names: list[str]) -> dict[str, Terminal]:
