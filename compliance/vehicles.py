@@ -112,6 +112,9 @@ NEEDS: Final[Mapping[Paper, Need]] = {
     Paper.TERMINAL: Need(Reason.TERMINAL_UNBOUND, Reason.TERMINAL_UNBOUND),
     Paper.CREW: Need(Reason.DRIVER_UNQUALIFIED, Reason.DRIVER_UNQUALIFIED),
 }
+LAPSES: Final = frozenset(need.lapsed for need in NEEDS.values() if need.lapsed != need.missing)
+"""Reasons that a paper's end is."""
+GRACE_DAYS_MAX: Final = 3_650
 BARS: Final[Mapping[Paper, Reason]] = {
     Paper.SUSPENSION: Reason.SUSPENDED,
     Paper.STANDSTILL: Reason.NOT_OPERATING,
@@ -129,11 +132,29 @@ class Policy:
     requires: Reason = ALL
     """Reasons that count."""
     grace_days: Mapping[Reason, int] | None = None
-    """How long after its end a paper still counts, by the reason that its lapse is; a day where nothing is said: none."""
+    """How long a paper still counts after its end, by the reason that its lapse is; not at all where nothing is said."""
+
+    @classmethod
+    def of(cls, requires: str, grace_days: str) -> Self:
+        """The policy that settings write: `all -permit_missing`, `annual_review_overdue=15`. Raises KeyError or ValueError."""
+        chosen = Reason(0)
+        for word in _words(requires):
+            reason = ALL if word.removeprefix("-") == "all" else Reason[word.removeprefix("-").upper()]
+            chosen = chosen & ~reason if word.startswith("-") else chosen | reason
+        pairs = [word.partition("=") for word in _words(grace_days)]
+        grace = {Reason[word.upper()]: int(days) for word, _, days in pairs}
+        if wrong := [reason.word for reason, days in grace.items() if reason not in LAPSES or not 0 <= days <= GRACE_DAYS_MAX]:
+            msg = f"no grace of that length can be given to {wrong[0]}"
+            raise ValueError(msg)
+        return cls(chosen, grace)
 
     def grace_s(self, paper: Paper) -> int:
         """The grace of a kind of paper."""
         return (self.grace_days or {}).get(NEEDS[paper].lapsed, 0) * DAY_S if paper in NEEDS else 0
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()
 
 
 @dataclass(frozen=True, slots=True)

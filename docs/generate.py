@@ -1,4 +1,4 @@
-"""Print the pages that repeat what the code says: settings, metrics, commands, messages.
+"""Print the pages that repeat what the code says: settings, metrics, commands, messages, reasons.
 
 `python docs/generate.py` writes them; `--check` fails, naming the page, when one is no longer what the code says.
 """
@@ -15,6 +15,7 @@ from typing import Any, Final
 import typer.main
 from typer.core import TyperGroup
 
+from compliance.vehicles import SENTENCES, Reason
 from dubhe.cli import app
 from ingest.metrics import REGISTRY
 from ingest.settings import ENVIRONMENT_PREFIX, Settings
@@ -74,6 +75,22 @@ def _commands(command: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: AN
             yield from _commands(command.get_command(context, name), f"{path} {name}")
 
 
+def reasons() -> str:
+    """Every reason for which a vehicle may not run."""
+    lines = [
+        "# Reasons 不合规原因",
+        "",
+        "Why a vehicle is not compliant at a moment. All of them count unless the setting `compliance_requires` says otherwise; `driver_unqualified`",
+        "counts only where it is asked for. The bit is its place in the number that is stored.",
+        "",
+        "| bit | reason | meaning | 含义 |",
+        "|---|---|---|---|",
+    ]
+    for reason in Reason:
+        lines.append(f"| {reason.bit_length() - 1} | `{reason.word}` | {' | '.join(SENTENCES[reason])} |")
+    return "\n".join(lines)
+
+
 def messages() -> str:
     """Every message id with what Dubhe does with it."""
     lines = [
@@ -100,6 +117,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "metrics.md": metrics,
     "commands.md": commands,
     "messages.md": messages,
+    "reasons.md": reasons,
 }
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+from compliance.vehicles import Policy
+
 ENVIRONMENT_PREFIX: Final = "DUBHE_"
 NOT_SETTINGS: Final = frozenset({"DUBHE_CONFIG", "DUBHE_REQUIRE_SERVICES", "DUBHE_TEST_TIMESCALE_URL"})
 """Words with the prefix that are read elsewhere: the file's own name, and the tests' two."""
@@ -50,6 +52,8 @@ ALLOWED: Final = {
     "listen_or_off": "HOST:PORT, or nothing for off",
     "file": "the path of a file, or nothing",
     "broker": "mqtt://USER:PASSWORD@HOST:PORT or mqtts://… (USER:PASSWORD only where the broker asks for it), or nothing for off",
+    "reasons": "all, or reasons such as road_cert_expired, with commas between; -permit_missing takes one away",
+    "grace": "REASON=DAYS with commas between, such as annual_review_overdue=15, or nothing",
     "database": "postgresql://USER:PASSWORD@HOST:PORT/NAME (or libpq's host=… dbname=…), or nothing for the embedded database",
 }
 
@@ -102,6 +106,8 @@ class Settings:
     connects_per_second_max: int = _number(50_000, 1, 1_000_000, "new connections per second and worker; more are closed at once")
     link_bytes_per_second_max: int = _number(1_048_576, 1_024, 1 << 30, "a connection that sends more is not read for a while")
     idle_timeout_s: int = _number(300, 5, 86_400, "a connection that says nothing for so long is closed")
+    compliance_requires: str = _text("all", "reasons that make a vehicle non-compliant", "reasons")
+    compliance_grace_days: str = _text("", "days that a paper still counts after its end, by reason", "grace")
     login_failures_max: int = _number(5, 1, 1_000, "wrong authentication codes from one address before the lock-out")
     lockout_s: int = _number(300, 1, 86_400, "how long a terminal is refused from that address after too many wrong codes")
     broken_frames_max: int = _number(1_000, 10, 1_000_000, "broken frames in one batch before their connection is closed")
@@ -200,6 +206,14 @@ def _is_listen(text: str) -> bool:
     return True
 
 
+def _is_policy(requires: str = "", grace_days: str = "") -> bool:
+    try:
+        Policy.of(requires, grace_days)
+    except (KeyError, ValueError):
+        return False
+    return True
+
+
 def _is_database(text: str) -> bool:
     return urlsplit(text).scheme in {"postgresql", "postgres"} or "=" in text
 
@@ -216,6 +230,8 @@ IS_LIKE: Final[Mapping[str, Callable[[str], bool]]] = {
     "listen": _is_listen,
     "listen_or_off": _is_listen,
     "file": lambda text: Path(text).is_file(),
+    "reasons": _is_policy,
+    "grace": lambda text: _is_policy(grace_days=text),
     "broker": _is_broker,
     "database": _is_database,
 }

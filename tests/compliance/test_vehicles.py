@@ -84,6 +84,22 @@ def test_what_is_not_required_is_no_reason() -> None:
     assert reasons(complete(crew=(0, NOON)), NOON, policy=Policy(Reason.DRIVER_UNQUALIFIED)) == Reason.DRIVER_UNQUALIFIED
 
 
+def test_settings_write_a_policy() -> None:
+    assert Policy.of("all", "") == Policy(ALL, {})
+    assert Policy.of("all, -permit_missing driver_unqualified", "annual_review_overdue=15,road_cert_expired=3") == Policy(
+        (ALL | Reason.DRIVER_UNQUALIFIED) & ~Reason.PERMIT_MISSING, {Reason.ANNUAL_REVIEW_OVERDUE: 15, Reason.ROAD_CERT_EXPIRED: 3}
+    )
+
+
+@pytest.mark.parametrize(
+    ("requires", "grace"),
+    [("everything", ""), ("all", "annual_review_overdue"), ("all", "suspended=3"), ("all", "road_cert_expired=-1"), ("all", "=1")],
+)
+def test_what_writes_no_policy_is_refused(requires: str, grace: str) -> None:
+    with pytest.raises((KeyError, ValueError)):
+        Policy.of(requires, grace)
+
+
 def test_the_verdict_says_since_when() -> None:
     rows = [*complete(review=(0, NOON), permit=(5, 5)), (1, Paper.SUSPENSION, NOON - DAY, NEVER_S)]
     verdict = verdict_at(papers(rows), NOON + DAY)

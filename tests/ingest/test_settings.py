@@ -35,6 +35,8 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
         ("DUBHE_MQTT_URL", "mqtt://host:99999", "mqtt://USER:PASSWORD@HOST:PORT or mqtts://"),
         ("DUBHE_MQTT_VERSION", "3.1", "one of 5, 3.1.1"),
         ("DUBHE_MQTT_CA_FILE", "/nowhere/ca.pem", "the path of a file, or nothing"),
+        ("DUBHE_COMPLIANCE_REQUIRES", "road_cert", "all, or reasons such as road_cert_expired"),
+        ("DUBHE_COMPLIANCE_GRACE_DAYS", "annual_review_overdue", "REASON=DAYS"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(word: str, value: str, cure: str) -> None:
