@@ -80,15 +80,14 @@ def reasons() -> str:
     lines = [
         "# Reasons 不合规原因",
         "",
-        "Why a vehicle is not compliant at a moment. All of them count unless the setting `compliance_requires` says otherwise; `driver_unqualified`",
-        "counts only where it is asked for. The bit is its place in the number that is stored.",
+        "Why a vehicle is not compliant at a moment. All of them count unless the setting `compliance_requires` says otherwise;",
+        "`driver_unqualified` counts only where it is asked for. The bit is its place in the number that is stored.",
         "",
         "| bit | reason | meaning | 含义 |",
         "|---|---|---|---|",
     ]
-    for reason in Reason:
-        lines.append(f"| {reason.bit_length() - 1} | `{reason.word}` | {' | '.join(SENTENCES[reason])} |")
-    return "\n".join(lines)
+    rows = (f"| {reason.bit_length() - 1} | `{reason.word}` | {' | '.join(SENTENCES[reason])} |" for reason in Reason)
+    return "\n".join([*lines, *rows])
 
 
 def messages() -> str:
