@@ -9,9 +9,9 @@ The table is the only memory: a worker that starts anew finds what is queued and
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,8 +19,8 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import class_row
 
-from storage.connect import AsyncConn, Conn, Line, connect, connect_async
-from storage.errors import StoreError, StoreUnavailable, blames_server, unavailable
+from storage.connect import AsyncConn, Conn, Line, connect, hear
+from storage.errors import StoreError, blames_server, unavailable
 from storage.jsonb import jsonb
 from storage.text import clean
 from tracks.terminal import canonical
@@ -32,7 +32,6 @@ AT_ONCE_S: Final = 5.0
 IN_FLIGHT_PER_TERMINAL_MAX: Final = 4
 IN_FLIGHT_MAX: Final = 1_000
 """Commands of one terminal, and of one worker, that wait for an answer; more stay queued. Unmeasured."""
-RETRY_S: Final = 1.0
 GENERAL_RESPONSE: Final = 0x0001
 
 OPEN: Final = frozenset({"queued", "sent"})
@@ -230,21 +229,12 @@ class CommandStore:
 
     async def notices(self) -> AsyncGenerator[int | None, None]:
         """Terminals for which something was inserted, for ever; None after each connect, when something may have been missed."""
-        while True:
-            try:
-                conn = await connect_async(self._url, "dubhe command notices")
-            except StoreUnavailable:
-                await asyncio.sleep(RETRY_S)
-                continue
-            async with conn:
-                try:
-                    await conn.execute(f"LISTEN {CHANNEL}")
+        async with aclosing(hear(self._url, "dubhe command notices", CHANNEL)) as notices:
+            async for _, payload in notices:
+                if payload is None:
                     yield None
-                    async for notice in conn.notifies():
-                        if notice.payload.isdecimal():
-                            yield int(notice.payload)
-                except psycopg.Error:
-                    await asyncio.sleep(RETRY_S)
+                elif payload.isdecimal():
+                    yield int(payload)
 
 
 async def _answered(conn: AsyncConn, reply: Reply) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
@@ -25,6 +26,9 @@ DEFAULTS: Final = {
     "client_encoding": "utf8",
 }
 """A silent network is noticed within about 20 s; whoever needs other numbers writes them into the URL, which wins."""
+
+RETRY_S: Final = 1.0
+"""Pause before a listener connects again."""
 
 
 def _parameters(url: str, name: str) -> dict[str, Any]:
@@ -50,6 +54,32 @@ async def connect_async(url: str, name: str = "dubhe") -> AsyncConn:
         return await psycopg.AsyncConnection.connect(autocommit=True, **_parameters(url, name))
     except psycopg.Error as error:
         raise unavailable(error) from error
+
+
+async def hear(url: str, name: str, channel: str, *, quiet_s: float = 0.0) -> AsyncGenerator[tuple[AsyncConn, str | None], None]:
+    """What is told on a channel, for ever: the connection and a payload; None after each connect, when something may have been missed.
+
+    What follows within `quiet_s` of a notice is told as one: an import makes thousands.
+    Who asks something over the connection at None may let it break: then it is opened again, and None comes again.
+    """
+    while True:
+        try:
+            conn = await connect_async(url, name)
+        except StoreUnavailable:
+            await asyncio.sleep(RETRY_S)
+            continue
+        async with conn:
+            try:
+                await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                yield conn, None
+                while True:
+                    payloads = [notice.payload async for notice in conn.notifies(stop_after=1)]
+                    if quiet_s:
+                        payloads = [notice.payload async for notice in conn.notifies(timeout=quiet_s)][-1:] or payloads[-1:]
+                    for payload in payloads:
+                        yield conn, payload
+            except psycopg.Error:
+                await asyncio.sleep(RETRY_S)
 
 
 class Line:

@@ -5,22 +5,19 @@ One row with a few byte strings comes back, whatever the size of the fleet, so t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import psycopg
 from numpy.typing import NDArray
 
-from storage.connect import Line, connect_async
-from storage.errors import StoreUnavailable
+from storage.connect import Line, hear
 from tracks.paper import ALWAYS_S, NEVER_S, Paper, PaperBatch
 from tracks.spans import Index, Mask
 
 CHANNEL: Final = "dubhe_fleet"
-RETRY_S: Final = 1.0
 QUIET_S: Final = 0.5
 """Changes that follow one another so soon are told once: an import makes thousands."""
 
@@ -132,24 +129,9 @@ class FleetStore:
 
     async def changes(self) -> AsyncGenerator[None, None]:
         """Something happens at every change, for ever; also after each connect, for what was missed."""
-        while True:
-            try:
-                conn = await connect_async(self._url, "dubhe fleet changes")
-            except StoreUnavailable:
-                await asyncio.sleep(RETRY_S)
-                continue
-            async with conn:
-                try:
-                    await conn.execute(f"LISTEN {CHANNEL}")
-                    yield
-                    while True:
-                        async for _ in conn.notifies(stop_after=1):
-                            pass
-                        async for _ in conn.notifies(timeout=QUIET_S):
-                            pass
-                        yield
-                except psycopg.Error:
-                    await asyncio.sleep(RETRY_S)
+        async with aclosing(hear(self._url, "dubhe fleet changes", CHANNEL, quiet_s=QUIET_S)) as notices:
+            async for _ in notices:
+                yield
 
 
 def _columns(packed: bytes) -> tuple[Index, Index, Index, Index]:

@@ -5,9 +5,8 @@ This room does not know what a fence is: who writes and reads features are `dubh
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,15 +15,16 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
 
-from storage.connect import Conn, Line, connect, connect_async
-from storage.errors import StoreError, StoreUnavailable, unavailable
+from storage.connect import Conn, Line, connect, hear
+from storage.errors import StoreError, unavailable
 from storage.jsonb import jsonb
 from storage.text import clean, plate_of
 from tracks.terminal import canonical
 
 TABLES: Final = ("fences", "corridors", "stops")
 CHANNEL: Final = "dubhe_geometry"
-RETRY_S: Final = 1.0
+QUIET_S: Final = 0.1
+"""Changes that follow one another so soon are told once: each makes all shapes be read anew."""
 POSITIONS_MAX: Final = 5_000
 """Recent positions that an import is compared with."""
 
@@ -89,20 +89,9 @@ class GeometryStore:
 
     async def changes(self) -> AsyncGenerator[None, None]:
         """Something happens at every change, for ever; also after each connect, for what was missed."""
-        while True:
-            try:
-                conn = await connect_async(self._url, "dubhe geometry changes")
-            except StoreUnavailable:
-                await asyncio.sleep(RETRY_S)
-                continue
-            async with conn:
-                try:
-                    await conn.execute(f"LISTEN {CHANNEL}")
-                    yield
-                    async for _ in conn.notifies():
-                        yield
-                except psycopg.Error:
-                    await asyncio.sleep(RETRY_S)
+        async with aclosing(hear(self._url, "dubhe geometry changes", CHANNEL, quiet_s=QUIET_S)) as notices:
+            async for _ in notices:
+                yield
 
 
 def add_shapes(url: str, table: str, features: Sequence[dict[str, Any]], terminals: Sequence[int] | None) -> list[int]:

@@ -8,24 +8,20 @@ login is told on the channel `dubhe_logins`; a link that holds a smaller number 
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
 
-from storage.connect import AsyncConn, Line, connect_async
-from storage.errors import StoreUnavailable
+from storage.connect import AsyncConn, Line, hear
 from storage.text import TEXT_MAX, clean, is_name, plate_of
 
 CHANNEL: Final = "dubhe_logins"
 PAIRS_PER_NOTICE: Final = 180
 """A notice carries less than 8000 bytes; a pair takes at most 41 and a comma."""
-
-RETRY_S: Final = 1.0
-"""Pause before the listener connects again."""
 
 LOCK: Final = 0x44756268_67
 """Key of the advisory lock under which terminals and vehicles are bound."""
@@ -192,22 +188,11 @@ class Registry:
 
         After each connect the first list is the table as it is, so that nothing told meanwhile is missed.
         """
-        while True:
-            try:
-                conn = await connect_async(self._url, "dubhe logins")
-            except StoreUnavailable:
-                await asyncio.sleep(RETRY_S)
-                continue
-            async with conn:
-                try:
-                    await conn.execute(f"LISTEN {CHANNEL}")
-                    if standing := await (await conn.execute("SELECT terminal_id, login FROM sessions")).fetchall():
-                        yield [(terminal_id, login) for terminal_id, login in standing]
-                    async for notice in conn.notifies():
-                        if pairs := _pairs(notice.payload):
-                            yield pairs
-                except psycopg.Error:
-                    await asyncio.sleep(RETRY_S)
+        async with aclosing(hear(self._url, "dubhe logins", CHANNEL)) as notices:
+            async for conn, payload in notices:
+                pairs = await _standing(conn) if payload is None else _pairs(payload)
+                if pairs:
+                    yield pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,3 +273,12 @@ def _said(name: str, registration: Registration) -> dict[str, Any]:
 def _pairs(payload: str) -> list[tuple[int, int]]:
     """The pairs of one notice; anybody may write to a channel, so what is not a pair is nothing."""
     return [(int(terminal_id), int(login)) for terminal_id, login in re.findall(r"(\d{1,19}):(\d{1,19})", payload)]
+
+
+async def _standing(conn: AsyncConn) -> list[tuple[int, int]]:
+    """The table as it is; nothing when the connection breaks, for then it is asked again."""
+    try:
+        rows = await (await conn.execute("SELECT terminal_id, login FROM sessions")).fetchall()
+        return [(terminal_id, login) for terminal_id, login in rows]
+    except psycopg.Error:
+        return []

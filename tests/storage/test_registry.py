@@ -275,7 +275,7 @@ def test_every_worker_hears_every_login_however_many(database_url: str) -> None:
 
 
 def test_a_listener_that_lost_its_connection_hears_what_it_missed(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.registry.RETRY_S", 0)
+    monkeypatch.setattr("storage.connect.RETRY_S", 0)
 
     async def listen() -> bool:
         speaker, listener = Registry(database_url), Registry(database_url)
