@@ -33,6 +33,7 @@ from ingest.mqtt import MqttDoor
 from ingest.nmea import NmeaDoor, NmeaLink
 from ingest.parts import Parts
 from ingest.pipeline import DATABASE_AWAY, Pipeline
+from ingest.reading import Reader
 from ingest.rules import Rules
 from ingest.settings import SettingError, Settings, host_port
 from ingest.tcp import Porter, TcpLink, UdpDoor, now_us
@@ -121,26 +122,7 @@ class Worker:
         """Open the doors. Raises OSError when a port cannot be had."""
         at = self.settings
         await self.registry.forget(self.name)
-        pipeline = Pipeline(
-            gather=self.gather,
-            links=self.links,
-            sessions=self.sessions,
-            conversation=Conversation(
-                registry=self.registry,
-                links=self.links,
-                sessions=self.sessions,
-                worker=self.name,
-                lenient=at.admission == "lenient",
-                terminals_per_link_max=at.terminals_per_link_max,
-                lockout=Lockout(at.login_failures_max, at.lockout_s * 1_000_000),
-            ),
-            desk=Desk(self.said, self.media, self.dispatcher),
-            parts=self.parts,
-            writer=self.writer,
-            rules=self.rules,
-            report=metrics.observe_batch,
-            broken_frames_max=at.broken_frames_max,
-        )
+        pipeline = Pipeline(gather=self.gather, reader=self._reader(), writer=self.writer, rules=self.rules, report=metrics.observe_batch)
         pipeline.committed.append(self._free_closed)
         loop = asyncio.get_running_loop()
         doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._hear_logins()]
@@ -174,6 +156,20 @@ class Worker:
             "attachments": at.attachment_listen or None,
         }
         log.info("listening", **doors, admission=at.admission, pid=os.getpid())
+
+    def _reader(self) -> Reader:
+        at = self.settings
+        conversation = Conversation(
+            registry=self.registry,
+            links=self.links,
+            sessions=self.sessions,
+            worker=self.name,
+            lenient=at.admission == "lenient",
+            terminals_per_link_max=at.terminals_per_link_max,
+            lockout=Lockout(at.login_failures_max, at.lockout_s * 1_000_000),
+        )
+        desk = Desk(self.said, self.media, self.dispatcher)
+        return Reader(self.links, self.sessions, conversation, desk, self.parts, at.broken_frames_max)
 
     def _mqtt_door(self) -> MqttDoor:
         at = self.settings

@@ -390,16 +390,16 @@ def test_a_terminal_over_udp_is_served_alike(database_url: str) -> None:
 
 
 def test_a_packet_that_breaks_the_pipeline_costs_itself_only(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingest import pipeline  # noqa: PLC0415
+    from ingest import reading  # noqa: PLC0415
 
-    good_split = pipeline.split
+    good_split = reading.split
 
     def split(buffer: Any, stop: Any) -> Any:
         if b"\xab\xcd\xef" in buffer.tobytes():
             raise ZeroDivisionError
         return good_split(buffer, stop)
 
-    monkeypatch.setattr(pipeline, "split", split)
+    monkeypatch.setattr(reading, "split", split)
 
     async def story() -> None:
         async with worker(database_url, admission="lenient", batch_age_ms_max=50) as (_, port):
