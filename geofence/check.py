@@ -32,7 +32,7 @@ from tracks.batch import Batch, column
 from tracks.event import EventBatch, Kind, together
 from tracks.fix import ABSENT, FixBatch
 from tracks.spans import Index
-from tracks.track import Memory, Rule, among
+from tracks.track import Memory, Rule, among, pick
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def check(fixes: FixBatch, atlas: Atlas, state: State, also: Sequence[Rule] = ()
     pictures: list[Picture] = []
     memory, incidents, enough = work.memory, work.incidents, thresholds(atlas.evidence)
     for at in _rounds(work):
-        owner, sample = work.owner[at], work.sample[at]
+        owner, sample = work.owner[at], pick(work.sample, at)
         pictures += _pictures(work, at, memory, incidents)
         track = sift(sample, owner, work.terminal_id, memory["gate"])
         signals = [rule.judge(track, memory[rule.name], incidents.standing()) for rule in rules]
@@ -139,5 +139,5 @@ def _pictures(work: Work, at: Index, memory: Memory, incidents: Incidents) -> li
         return []
     owner = work.owner[due]
     mine = among(incidents.owner, owner)
-    its = Incidents(np.searchsorted(owner, incidents.owner[mine]), incidents.rows[mine])
-    return [Picture(owner, work.place[due], memory[owner], its)]
+    its = Incidents(np.searchsorted(owner, incidents.owner[mine]), pick(incidents.rows, mine))
+    return [Picture(owner, work.place[due], pick(memory, owner), its)]

@@ -22,7 +22,7 @@ from geofence.incidents import INCIDENT, Incidents
 from geofence.quality import SAMPLE
 from geofence.work import Arrivals, Change, Work
 from tracks.spans import Index, Mask
-from tracks.track import Memory, expand
+from tracks.track import Memory, expand, pick, put, whole
 
 STRIDE: Final = 16
 """Samples between two pictures. A late fix costs judging at most this many more than those that followed it."""
@@ -48,9 +48,9 @@ class _Pool:
         start, self.used = self.used, self.used + len(rows)
         if self.used > len(self.rows):
             larger = np.empty(2 * self.used, INCIDENT)
-            larger[:start] = self.rows[:start]
+            put(larger, slice(start), self.rows[:start])
             self.rows = larger
-        self.rows[start : self.used] = rows
+        put(self.rows, slice(start, self.used), rows)
         return start
 
 
@@ -62,14 +62,20 @@ class State:
         self._ids = np.empty(0, np.int64)
         """Known terminals, ascending, with the slot of each in `_slots`."""
         self._slots = np.empty(0, np.int64)
+        self._free = np.empty(0, np.int64)
+        """Slots below the highest that nobody has."""
+        self._first = np.zeros(0, np.int64)
+        """Row of the window, a ring, that holds a slot's first sample: a multiple of STRIDE."""
         self._count = np.zeros(0, np.int64)
         """Samples in the window; the pictures are those before samples 0, STRIDE, 2 STRIDE …"""
         self._base = np.zeros((0, 2), np.int64)
         """Time and digest of the last sample that left the window: what is not later is stale."""
-        self._window = np.zeros((0, WINDOW), SAMPLE)
-        self._memory = np.zeros((0, 1 + PICTURES), memory)
-        """Column 0 is now, the others are the pictures."""
-        self._extent = np.zeros((0, 1 + PICTURES, 2), np.int64)
+        self._last = np.zeros((0, 2), np.int64)
+        """Time and digest of the newest sample."""
+        self._window = np.zeros((WINDOW, 0), SAMPLE)
+        self._memory = np.zeros((1 + PICTURES, 0), memory)
+        """Row 0 is now, the others are the pictures, a ring beside the window's. Slots are the last axis: those of now lie together."""
+        self._extent = np.zeros((1 + PICTURES, 0, 2), np.int64)
         self._pool = _Pool()
 
     def __len__(self) -> int:
@@ -100,13 +106,10 @@ class State:
         ids, owner = np.unique(terminal_id, return_inverse=True)
         arrived = Arrivals(owner, sample, source).in_order()
         slot = self.find(ids)
-        start = np.zeros(len(ids), np.int64)
-        start[slot >= 0] = self._count[slot[slot >= 0]]
-        behind = np.zeros(len(ids), np.bool_)
-        known = np.flatnonzero(start > 0)
-        last = self._window[slot[known], start[known] - 1]
-        earliest = arrived.sample[np.searchsorted(arrived.owner, known)]
-        behind[known] = ~_after(earliest, last["time_us"], last["digest"])
+        start = np.where(slot >= 0, self._count[slot], 0) if len(self._count) else np.zeros(len(ids), np.int64)
+        first = np.flatnonzero(np.diff(arrived.owner, prepend=-1))
+        last = self._last[slot] if len(self._count) else np.empty((len(ids), 2), np.int64)
+        behind = (start > 0) & ~_after(arrived.sample, first, last)
         stale = np.empty(0, np.int64)
         if behind.any():
             arrived, start, stale = self._merge(arrived, slot, start, behind)
@@ -115,10 +118,10 @@ class State:
     def _merge(self, arrived: Arrivals, slot: Index, start: Index, behind: Mask) -> tuple[Arrivals, Index, Index]:
         """Put late samples in their places among what the windows hold of their owners, and go back to the picture before each."""
         base = self._base[slot[arrived.owner]]
-        stale = behind[arrived.owner] & ~_after(arrived.sample, base[:, 0], base[:, 1])
-        who = np.flatnonzero(behind)
-        held = self._window[slot[who]][np.arange(WINDOW) < start[who, None]]
-        before = Arrivals(np.repeat(who, start[who]), held, np.full(len(held), -1))
+        stale = behind[arrived.owner] & ~_after(arrived.sample, slice(None), base)
+        who, nth = expand(np.where(behind, start, 0))
+        held = self._held(slot[who], nth)
+        before = Arrivals(who, held, np.full(len(held), -1))
         both = Arrivals.concat(before, arrived.take(~stale)).in_order()
         place = np.arange(len(both.owner)) - np.searchsorted(both.owner, both.owner)
         new = both.source >= 0
@@ -137,54 +140,69 @@ class State:
         known = slot >= 0
         rewound = np.zeros(len(ids), np.bool_)
         rewound[known] = start[known] < self._count[slot[known]]
-        column = np.where(rewound, 1 + start // STRIDE, 0)
+        again = np.flatnonzero(rewound)
+        row = np.zeros(len(ids), np.int64)
+        row[again] = self._picture(slot[again], start[again])
         since_us = np.full(len(ids), NEVER)
-        since_us[known] = self._base[slot[known], 0]
-        inside = start > 0
-        since_us[inside] = self._window["time_us"][slot[inside], start[inside] - 1]
+        since_us[known] = self._last[slot[known], 0]
+        since_us[again] = self._base[slot[again], 0]
+        inside = again[start[again] > 0]
+        since_us[inside] = self._held(slot[inside], start[inside] - 1)["time_us"]
         return Work(
             terminal_id=ids,
             slot=slot,
             start=start,
             rewound=rewound,
             since_us=since_us,
-            memory=self._remembered(slot, column),
-            incidents=self._under_way(slot, column),
+            memory=self._remembered(slot, row),
+            incidents=self._under_way(slot, row),
             owner=owner,
             sample=arrived.sample,
             source=arrived.source,
-            place=start[owner] + np.arange(len(owner)) - np.searchsorted(owner, owner),
+            place=start[owner] + np.arange(len(owner)) - np.flatnonzero(first)[owner],
         )
 
-    def _remembered(self, slot: Index, column: Index) -> Memory:
-        known = slot >= 0
-        if known.all() and len(slot):
-            return self._memory[slot, column]
+    def _held(self, slot: Index, place: Index) -> NDArray[Any]:
+        """Samples in windows."""
+        return pick(self._window, ((self._first[slot] + place) % WINDOW, slot))
+
+    def _picture(self, slot: Index, place: Index) -> Index:
+        """Row of memory for the picture before the sample at `place`, a multiple of STRIDE."""
+        return 1 + (self._first[slot] + place) % WINDOW // STRIDE
+
+    def _remembered(self, slot: Index, row: Index) -> Memory:
+        if (slot >= 0).all():
+            return pick(self._memory, (row, slot))
         memory = np.zeros(len(slot), self.layout)
-        memory[known] = self._memory[slot[known], column[known]]
+        known = np.flatnonzero(slot >= 0)
+        put(memory, known, pick(self._memory, (row[known], slot[known])))
         return memory
 
-    def _under_way(self, slot: Index, column: Index) -> Incidents:
+    def _under_way(self, slot: Index, row: Index) -> Incidents:
         extent = np.zeros((len(slot), 2), np.int64)
         known = slot >= 0
-        extent[known] = self._extent[slot[known], column[known]]
+        extent[known] = self._extent[row[known], slot[known]]
         owner, nth = expand(extent[:, 1] - extent[:, 0])
-        return Incidents(owner, self._pool.rows[extent[owner, 0] + nth])
+        return Incidents(owner, pick(self._pool.rows, extent[owner, 0] + nth))
 
     def adopt(self, change: Change) -> None:
         """Make what `check` found the state. Call it when the commit that stored the events has succeeded, and only then."""
         work = change.work
         slot = self._slots_for(work.terminal_id)
-        total = work.start + np.bincount(work.owner, minlength=len(slot))
+        newest = np.cumsum(np.bincount(work.owner, minlength=len(slot))) - 1
+        total = work.place[newest] + 1
         drop = np.maximum(-(-(total - WINDOW) // STRIDE) * STRIDE, 0)
-        self._forget_oldest(work, slot, drop)
+        if drop.any():
+            self._forget_oldest(work, slot, drop)
         place = work.place - drop[work.owner]
-        stays = place >= 0
-        self._window[slot[work.owner[stays]], place[stays]] = work.sample[stays]
+        stays = np.flatnonzero(place >= 0)
+        whose = slot[work.owner[stays]]
+        put(self._window, ((self._first[whose] + place[stays]) % WINDOW, whose), pick(work.sample, stays))
         self._count[slot] = total - drop
+        self._last[slot] = _moment(work.sample, newest)
         for picture in change.pictures:
-            number = (picture.place - drop[picture.owner]) // STRIDE
-            self._keep(slot[picture.owner], np.where(number >= 0, 1 + number, -1), picture.memory, picture.incidents)
+            mine, at = slot[picture.owner], picture.place - drop[picture.owner]
+            self._keep(mine, np.where(at >= 0, self._picture(mine, at), -1), picture.memory, picture.incidents)
         self._keep(slot, np.zeros(len(slot), np.int64), work.memory, work.incidents)
         if self._pool.used > self._pool.tidy_at:
             self._tidy()
@@ -192,54 +210,57 @@ class State:
     def _forget_oldest(self, work: Work, slot: Index, drop: Index) -> None:
         """Move the window and the pictures of each owner on by `drop` samples, and remember where the window now begins."""
         edge = np.flatnonzero(work.place == drop[work.owner] - 1)
-        self._base[slot[work.owner[edge]]] = np.stack((work.sample["time_us"][edge], work.sample["digest"][edge]), 1)
-        for by in np.unique(drop[drop > 0]).tolist():
-            moved = slot[drop == by]
-            if by <= WINDOW:
-                inside = moved[(work.start >= by)[drop == by]]
-                oldest = self._window[inside, by - 1]
-                self._base[inside] = np.stack((oldest["time_us"], oldest["digest"]), 1)
-                self._window[moved, : WINDOW - by] = self._window[moved, by:]
-                kept = PICTURES - by // STRIDE
-                self._memory[moved, 1 : 1 + kept] = self._memory[moved, 1 + by // STRIDE :]
-                self._extent[moved, 1 : 1 + kept] = self._extent[moved, 1 + by // STRIDE :]
+        self._base[slot[work.owner[edge]]] = _moment(work.sample, edge)
+        inside = np.flatnonzero((drop > 0) & (work.start >= drop))
+        self._base[slot[inside]] = _moment(self._held(slot[inside], drop[inside] - 1), slice(None))
+        self._first[slot] = (self._first[slot] + drop) % WINDOW
 
-    def _keep(self, slot: Index, column: Index, memory: Memory, incidents: Incidents) -> None:
-        """Write memory and incidents into a column of each slot; 0 is the present, -1 a picture that has left."""
+    def _keep(self, slot: Index, row: Index, memory: Memory, incidents: Incidents) -> None:
+        """Write memory and incidents into a row of each slot; 0 is the present, -1 a picture that has left."""
         count = np.bincount(incidents.owner, minlength=len(slot))
         stop = self._pool.append(incidents.rows) + np.cumsum(count)
-        stays = column >= 0
-        where = slot[stays], column[stays]
-        self._memory[where] = memory[stays]
+        stays = np.flatnonzero(row >= 0)
+        where = row[stays], slot[stays]
+        put(self._memory, where, pick(memory, stays))
         self._extent[where] = np.stack((stop - count, stop), 1)[stays]
 
     def _slots_for(self, terminal_id: Index) -> Index:
-        """Their slots; terminals not known yet get new ones."""
+        """Their slots; terminals not known yet get free ones."""
         new = terminal_id[self.find(terminal_id) < 0]
         if len(new):
-            first = len(self._ids)
+            used = len(self._ids) + len(self._free)
+            grown = np.arange(used, used + max(len(new) - len(self._free), 0))
+            slots, self._free = np.split(np.concatenate((self._free, grown)), [len(new)])
             order = np.argsort(ids := np.concatenate((self._ids, new)), kind="stable")
-            self._ids, self._slots = ids[order], np.concatenate((self._slots, first + np.arange(len(new))))[order]
-            if len(self._ids) > len(self._count):
-                self._grow(max(2 * len(self._count), len(self._ids), 64))
-            self._base[first : len(self._ids)] = NEVER
+            self._ids, self._slots = ids[order], np.concatenate((self._slots, slots))[order]
+            if used + len(grown) > len(self._count):
+                self._grow(max(2 * len(self._count), used + len(grown), 64))
+            self._base[slots] = self._last[slots] = NEVER
+            self._first[slots] = self._count[slots] = 0
         return self.find(terminal_id)
 
     def _grow(self, capacity: int) -> None:
-        for name in ("_count", "_base", "_window", "_memory", "_extent"):
+        for name in ("_first", "_count", "_base", "_last"):
             old = getattr(self, name)
-            larger = np.zeros((capacity, *old.shape[1:]), old.dtype)  # pages of terminals that never report are never touched
+            larger = np.zeros((capacity, *old.shape[1:]), old.dtype)
             larger[: len(old)] = old
+            setattr(self, name, larger)
+        for name in ("_window", "_memory", "_extent"):
+            old = getattr(self, name)
+            rows, slots = old.shape[:2]
+            larger = np.zeros((rows, capacity, *old.shape[2:]), old.dtype)  # pages that no terminal has filled yet are never touched
+            whole(larger)[:, :slots] = whole(old)
             setattr(self, name, larger)
 
     def _tidy(self) -> None:
-        """Leave behind the rows that no present and no picture refers to."""
-        in_use = np.arange(1 + PICTURES) < 1 + -(-self._count[:, None] // STRIDE)
+        """Leave behind the incidents that no present and no picture refers to."""
+        age = (np.arange(PICTURES)[:, None] - self._first // STRIDE) % PICTURES
+        in_use = np.concatenate((np.ones((1, len(self._count)), np.bool_), age * STRIDE < self._count))
         self._extent[~in_use] = 0
         extent = self._extent[in_use]
         count = extent[:, 1] - extent[:, 0]
         which, nth = expand(count)
-        rows = self._pool.rows[extent[which, 0] + nth]
+        rows = pick(self._pool.rows, extent[which, 0] + nth)
         self._pool = _Pool(tidy_at=4096 + 2 * len(rows))
         stop = self._pool.append(rows) + np.cumsum(count)
         self._extent[in_use] = np.stack((stop - count, stop), 1)
@@ -250,11 +271,13 @@ class State:
         if slot < 0:
             msg = f"nothing is known of terminal {terminal_id}"
             raise KeyError(msg)
-        count = int(self._count[slot])
-        extents = self._extent[slot, : 1 + -(-count // STRIDE)]
+        place = np.arange(self._count[slot])
+        here = np.full(len(place), slot)
+        row = np.append(0, self._picture(here, place)[::STRIDE])
+        extents = self._extent[row, slot]
         rows = np.concatenate([self._pool.rows[start:stop] for start, stop in extents])
-        head = np.array([terminal_id, count, *self._base[slot], len(extents), *(extents[:, 1] - extents[:, 0])], np.int64)
-        body = (head, self._window[slot, :count], self._memory[slot, : len(extents)], rows)
+        head = np.array([terminal_id, len(place), *self._base[slot], len(row), *(extents[:, 1] - extents[:, 0])], np.int64)
+        body = (head, self._held(here, place), self._memory[row, slot], rows)
         return FORMAT + self._layout_mark() + b"".join(part.tobytes() for part in body)
 
     def unpack(self, packed: bytes) -> None:
@@ -264,32 +287,38 @@ class State:
             msg = "the state was packed by another version; replay the terminal's fixes of the last day instead"
             raise ValueError(msg)
         body = memoryview(packed)[len(mark) :]
-        terminal_id, count, base_us, base_digest, columns = np.frombuffer(body[:40], np.int64).tolist()
+        terminal_id, count, base_us, base_digest, pictures = np.frombuffer(body[:40], np.int64).tolist()
         slot = int(self._slots_for(np.array([terminal_id]))[0])
-        sizes = np.frombuffer(body[40 : 40 + 8 * columns], np.int64)
-        at = 40 + 8 * columns
-        self._count[slot], self._base[slot] = count, (base_us, base_digest)
-        for target, length in ((self._window[slot], count), (self._memory[slot], columns)):
-            target[:length] = np.frombuffer(body[at : at + length * target.itemsize], target.dtype)
+        sizes = np.frombuffer(body[40 : 40 + 8 * pictures], np.int64)
+        at = 40 + 8 * pictures
+        self._first[slot], self._count[slot], self._base[slot] = 0, count, (base_us, base_digest)
+        for target, length in ((self._window, count), (self._memory, pictures)):
+            target[:length, slot] = np.frombuffer(body[at : at + length * target.itemsize], target.dtype)
             at += length * target.itemsize
+        self._last[slot] = _moment(self._window[count - 1 : count, slot], slice(None)) if count else NEVER
         stop = self._pool.append(np.frombuffer(body[at:], INCIDENT)) + np.cumsum(sizes)
-        self._extent[slot, :columns] = np.stack((stop - sizes, stop), 1)
+        self._extent[:pictures, slot] = np.stack((stop - sizes, stop), 1)
 
     def _layout_mark(self) -> bytes:
         return zlib.crc32(repr((SAMPLE, INCIDENT, self.layout, STRIDE, PICTURES)).encode()).to_bytes(4, "little")
 
     def forget(self, terminal_ids: Iterable[int]) -> None:
-        """Drop terminals that another worker has taken over."""
+        """Drop terminals that another worker has taken over; their slots are free for others."""
         gone = np.isin(self._ids, list(terminal_ids))
-        keep = np.sort(self._slots[~gone])
-        order = np.argsort(self._slots[~gone])
-        ids = self._ids[~gone][order]
-        for name in ("_count", "_base", "_window", "_memory", "_extent"):
-            setattr(self, name, getattr(self, name)[keep])
-        by_id = np.argsort(ids)
-        self._ids, self._slots = ids[by_id], by_id
+        free = self._slots[gone]
+        self._free = np.concatenate((self._free, free))
+        self._ids, self._slots = self._ids[~gone], self._slots[~gone]
+        self._count[free] = 0
+        self._extent[:, free] = 0
 
 
-def _after(sample: NDArray[Any], time_us: Index, digest: Index) -> Mask:
-    later: Mask = (sample["time_us"] > time_us) | ((sample["time_us"] == time_us) & (sample["digest"] > digest))
+def _moment(sample: NDArray[Any], at: Index | slice) -> Index:
+    """Time and digest of some samples, side by side."""
+    return np.stack((sample["time_us"][at], sample["digest"][at]), 1)
+
+
+def _after(sample: NDArray[Any], at: Index | slice, moment: Index) -> Mask:
+    """Whether the samples at `at` are later than the times and digests beside them."""
+    time_us, digest = sample["time_us"][at], sample["digest"][at]
+    later: Mask = (time_us > moment[:, 0]) | ((time_us == moment[:, 0]) & (digest > moment[:, 1]))
     return later

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geofence.incidents import Incidents
 from tracks.spans import Index, Mask
-from tracks.track import Memory
+from tracks.track import Memory, pick
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Arrivals:
 
     def take(self, rows: Index | Mask) -> Arrivals:
         """The samples at `rows`."""
-        return Arrivals(self.owner[rows], self.sample[rows], self.source[rows])
+        return Arrivals(self.owner[rows], pick(self.sample, rows), self.source[rows])
 
     @classmethod
     def concat(cls, first: Arrivals, then: Arrivals) -> Arrivals:
