@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tracks.event import NO_SIGNALS, Ended, EventBatch, Kind, Level, Phase, Signals, Value, event_ids, together
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
-from tracks.track import Memory, Standing, TrackBatch, steps, telling
+from tracks.track import Memory, Standing, TrackBatch, pick, put, steps, telling
 from tracks.week import NIGHT, WEEK_MINUTES, Window, calendar, minute_of_week, within_day
 
 SMALL_HOURS: Final = (2 * 60, 5 * 60)
@@ -231,7 +231,7 @@ class _Book:
 def _keep_books(track: TrackBatch, at: Index, memory: Memory, book: _Book, *, night: Mask, hours: Hours) -> None:
     """The next fix of each of several terminals."""
     owner = track.owner[at]
-    mine = memory[owner]
+    mine = pick(memory, owner)
     book.before_us[at] = mine["last_us"]
     mine["last_us"] = track.time_us[at]
     good, gap, known = track.good[at], track.gap[at], track.previous_us[at] != ABSENT
@@ -249,7 +249,7 @@ def _keep_books(track: TrackBatch, at: Index, memory: Memory, book: _Book, *, ni
         good, np.where(stands, np.where(mine["still_us"] != 0, mine["still_us"], track.time_us[at]), 0), mine["still_us"]
     )
     _count_hours(track.time_us[at], driven_s, mine)
-    memory[owner] = mine
+    put(memory, owner, mine)
     for name in ("driven_s", "night_s", "rest_s", "still_us"):
         getattr(book, name)[at] = mine[name]
     book.day_s[at] = mine["hours"].sum(axis=1)
@@ -258,8 +258,9 @@ def _keep_books(track: TrackBatch, at: Index, memory: Memory, book: _Book, *, ni
 def _count_hours(time_us: Index, driven_s: NDArray[np.float64], mine: Memory) -> None:
     """Add to the hour; hours that have fallen out of the last 24 begin anew."""
     hour = time_us // 3_600_000_000
-    meant = hour[:, None] - (hour[:, None] - np.arange(24)) % 24
-    mine["hours"][meant > mine["hour"][:, None]] = 0.0
+    new = np.flatnonzero(hour != mine["hour"])
+    meant = hour[new, None] - (hour[new, None] - np.arange(24)) % 24
+    mine["hours"][new] = np.where(meant > mine["hour"][new, None], 0.0, mine["hours"][new])
     mine["hour"] = hour
     mine["hours"][np.arange(len(hour)), hour % 24] += driven_s
 

@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geofence.datum import Degrees, Metres, distance_m, metres_per_degree
+from geofence.raster import Raster
 from geofence.roster import Assigned, Audiences, Parties, Party
 from tracks.spans import Index, Mask
 from tracks.track import rows_of
@@ -116,8 +117,11 @@ class FenceIndex:
     weeks: NDArray[np.bool_]
     shapes: NDArray[np.object_]
     """Prepared shapely polygons; of a circle its box."""
+    core: NDArray[np.float64]
+    """Longitude, latitude and radius, in degrees, of a circle that lies within the shape: who is there need not be tested."""
     holed: Mask
     tree: shapely.STRtree
+    raster: Raster
     zones: Assigned
     """The fences to stay in, by terminal."""
     version: int
@@ -157,8 +161,10 @@ class FenceIndex:
             week=np.array(week, np.int64),
             weeks=np.stack([calendar(windows) for windows in weeks]),
             shapes=shapes,
+            core=_core(shapes),
             holed=shapely.get_num_interior_rings(shapes) > 0,
             tree=shapely.STRtree(shapes),
+            raster=Raster.of(shapely.bounds(shapes)),
             zones=Assigned.of(np.flatnonzero(stay == Stay.IN), audience[stay == Stay.IN], audiences),
             version=version,
             zone_s=zone_s,
@@ -174,14 +180,27 @@ class FenceIndex:
 
     def inside(self, lon: Degrees, lat: Degrees) -> tuple[Index, Index]:
         """Pairs of position and fence (row) where the position lies in the fence, whoever it is meant for; one query for all."""
-        place, row = self.tree.query(shapely.points(lon, lat))
-        holds = shapely.intersects_xy(self.shapes[row], lon[place], lat[place])
+        place, row = self.near(lon, lat)
+        holds = self.holds(row, lon[place], lat[place])
+        return place[holds], row[holds]
+
+    def near(self, lon: Degrees, lat: Degrees) -> tuple[Index, Index]:
+        """Pairs of position and fence (row) where the position lies in the fence's box; one query for all."""
+        maybe = np.flatnonzero(self.raster.touched(lon, lat, lon, lat))
+        place, row = self.tree.query(shapely.points(lon[maybe], lat[maybe]))
+        return maybe[place], row
+
+    def holds(self, row: Index, lon: Degrees, lat: Degrees) -> Mask:
+        """Whether each position lies in the fence beside it."""
+        core = self.core.take(row, axis=0)
+        holds: Mask = (lon - core[:, 0]) ** 2 + (lat - core[:, 1]) ** 2 < core[:, 2] ** 2
+        ask = np.flatnonzero(~holds)
+        holds[ask] = shapely.intersects_xy(self.shapes[row[ask]], lon[ask], lat[ask])
         circles = np.flatnonzero(~np.isnan(self.centre[row, 2]))
         if len(circles):
             centre = self.centre[row[circles]]
-            away_m = distance_m(centre[:, 0], centre[:, 1], lon[place[circles]], lat[place[circles]])
-            holds[circles] = away_m <= centre[:, 2]
-        return place[holds], row[holds]
+            holds[circles] = distance_m(centre[:, 0], centre[:, 1], lon[circles], lat[circles]) <= centre[:, 2]
+        return holds
 
     def edge_m(self, row: Index, lon: Degrees, lat: Degrees) -> Metres:
         """Metres from each position to the edge of the fence beside it, whichever side it is on. For few at a time: 2 µs each."""
@@ -223,6 +242,12 @@ def _shape(fence: Fence) -> Any:  # noqa: ANN401 - shapely has no types
         msg = f"fence {fence.id} {fence.name!r} encloses no area: {shapely.is_valid_reason(made)}"
         raise ValueError(msg)
     return made
+
+
+def _core(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
+    middle = shapely.point_on_surface(shapes)
+    radius = 0.999 * shapely.distance(middle, shapely.boundary(shapes))
+    return np.stack((shapely.get_x(middle), shapely.get_y(middle), radius), axis=1).reshape(-1, 3)
 
 
 def polygon_of(shape: Shape) -> Any:  # noqa: ANN401 - shapely has no types

@@ -161,10 +161,11 @@ class _Look:
     def at(cls, index: FenceIndex, track: TrackBatch, standing: Standing, row: Index) -> Self:
         """Ask the index."""
         good, minute = np.flatnonzero(track.good), minute_of_week(track.time_us, index.zone_s)
-        place, found = index.inside(track.lon[good], track.lat[good])
-        inside = _Pairs(good[place], found)
-        look = cls(index, track, good, minute, inside, standing, row)
-        return replace(look, inside=inside.take(look.in_force(inside)))
+        place, found = index.near(track.lon[good], track.lat[good])
+        near = _Pairs(good[place], found)
+        look = cls(index, track, good, minute, near, standing, row)
+        near = near.take(look.in_force(near))
+        return replace(look, inside=near.take(index.holds(near.row, track.lon[near.fix], track.lat[near.fix])))
 
     def in_force(self, pairs: _Pairs) -> Mask:
         """Which fences are in force for the fix beside them."""

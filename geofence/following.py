@@ -25,7 +25,7 @@ from geofence.sight import Sight
 from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value, together
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
-from tracks.track import Memory, Standing, TrackBatch, expand, least, steps, telling
+from tracks.track import Memory, Standing, TrackBatch, expand, least, pick, put, steps, telling
 
 LOST_S: Final = 1800.0
 """After so long a silence nobody can say that the trip goes on. Unmeasured."""
@@ -214,7 +214,7 @@ class _Found:
 
 def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, sight: Sight, found: _Found) -> None:
     """The next fix of each of several terminals: `fix` is its row of the track batch, `at` its element of `sight` and `found`."""
-    mine = _after_silence(track, fix, memory[track.owner[fix]])
+    mine = _after_silence(track, fix, pick(memory, track.owner[fix]))
     here, there = _choose(at, sight, mine, _reach_m(track.time_us[fix] - mine["seen_us"]))
     agrees = sight.corridor[there] == mine["maybe"]
     agrees &= np.abs(sight.chainage_m[there] - mine["maybe_m"]) <= _reach_m(track.time_us[fix] - mine["maybe_us"])
@@ -227,7 +227,7 @@ def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, sight: 
     found.seen[at], found.passage[at] = seen, placed
     mine["back_us"] = np.where(sight.covered[at], np.where(mine["back_us"] != 0, mine["back_us"], track.time_us[fix]), 0)
     _tell(at, sight, found, mine, here=here, there=there)
-    memory[track.owner[fix]] = _remember(at, sight, found, mine, time_us=track.time_us[fix], there=there)
+    put(memory, track.owner[fix], _remember(at, sight, found, mine, time_us=track.time_us[fix], there=there))
 
 
 def _after_silence(track: TrackBatch, fix: Index, mine: Memory) -> Memory:

@@ -17,7 +17,7 @@ from geofence.evidence import NEXT, Gap, State
 from tracks.event import Ended, EventBatch, Kind, Level, Phase, Signals, Value, event_ids
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
-from tracks.track import Standing, TrackBatch, among, distinct, ranks
+from tracks.track import Standing, TrackBatch, among, distinct, pick, put, ranks
 
 LIVE_US: Final = 120_000_000
 """An incident made certain by fixes that were received later than this is no live alarm."""
@@ -62,12 +62,12 @@ class Incidents:
     def standing(self) -> Standing:
         """As the rules see them: what has been closed is not shown."""
         shown = self.rows["state"] != State.COOLING
-        rows = self.rows[shown]
-        return Standing(self.owner[shown], rows["kind"], rows["subject"], rows["id"] != 0)
+        kind, subject, number = (self.rows[name][shown] for name in ("kind", "subject", "id"))
+        return Standing(self.owner[shown], kind, subject, number != 0)
 
     def take(self, rows: Index | Mask) -> Incidents:
         """The incidents at `rows`."""
-        return Incidents(self.owner[rows], self.rows[rows])
+        return Incidents(self.owner[rows], pick(self.rows, rows))
 
 
 def advance(track: TrackBatch, signals: Signals, before: Incidents, enough: NDArray[Any], version: int) -> tuple[EventBatch, Incidents]:
@@ -93,7 +93,7 @@ def restated(incidents: Incidents, terminal_id: Index) -> EventBatch:
     """The open incidents as they stand; `terminal_id` has one element per owner."""
     rows = incidents.rows
     is_open = (rows["state"] == State.OPEN) | (rows["state"] == State.RECOVERING)
-    return _events(rows[is_open], terminal_id[incidents.owner[is_open]], Phase.UPDATED)
+    return _events(pick(rows, is_open), terminal_id[incidents.owner[is_open]], Phase.UPDATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,29 +134,29 @@ def _keyed(track: TrackBatch, signals: Signals, before: Incidents) -> tuple[Sign
     signals = signals.take(among(key, known) | among(key, new))
     keys = np.concatenate((known, new))
     rows = np.zeros(len(keys), INCIDENT)
-    rows[: len(known)] = before.rows
+    put(rows, slice(len(known)), before.rows)
     rows["kind"][len(known) :] = (new >> SUBJECT_BITS) & (2**KIND_BITS - 1)
     rows["subject"][len(known) :] = new & SUBJECT_MAX
     order = np.argsort(keys, kind="stable")
-    return signals, keys[order], rows[order]
+    return signals, keys[order], pick(rows, order)
 
 
 def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int) -> list[_Told]:
     """One signal for each incident it is about: a gap first, then the table, then the weighing."""
     rows, at, row = affected.rows, affected.at, signal.row
-    enough = affected.enough[signal.kind]
+    enough = pick(affected.enough, signal.kind)
     time_us, gap = track.time_us[row], track.gap[row]
     told: list[_Told] = []
 
     def tell(which: Mask, phase: Phase, ended: Ended = Ended.OPEN) -> None:
         if which.any():
-            picked = rows[at[which]]
+            picked = pick(rows, at[which])
             end_us = np.where(enough["ends_at_last"][which], picked["last_us"], picked["over_us"]) if ended else ABSENT
             told.append(_Told(row[which], _events(picked, track.terminal_id[row[which]], phase, end_us, ended)))
 
     def close(which: Mask, ended: Ended) -> None:
         tell(which, Phase.CLOSED, ended)
-        rows["state"][at[which]] = np.where(_merges(rows[at[which]]), State.COOLING, State.QUIET)
+        rows["state"][at[which]] = np.where(_merges(pick(rows, at[which])), State.COOLING, State.QUIET)
 
     if gap.any():
         close(_part(rows, at, enough, gap, track.previous_us[row]), Ended.GAP)
@@ -168,14 +168,14 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
     rows["state"][at] = then
     began = bad & idle
     _begin(rows, at[began], track, signal.take(began), version)
-    _gather(rows, at[bad], time_us[bad], signal.take(bad), enough[bad])
+    _gather(rows, at[bad], time_us[bad], signal.take(bad), pick(enough, bad))
     good = (then == State.RECOVERING) & (signal.value < Value.NEUTRAL)
     first = good & (state == State.OPEN)
     rows["over_us"][at[first]] = np.where(signal.since_us != ABSENT, np.maximum(signal.since_us, rows["last_us"][at]), time_us)[first]
     rows["recovery"][at[first]] = 0
     rows["recovery"][at[good]] += signal.weight[good]
 
-    opens = (then == State.SUSPECT) & _is_enough(rows[at], signal.wait_s, enough)
+    opens = (then == State.SUSPECT) & _is_enough(pick(rows, at), signal.wait_s, enough)
     rows["state"][at[opens]] = State.OPEN
     rows["opened_us"][at[opens]] = time_us[opens]
     rows["retrospective"][at[opens]] = track.heard_us[row[opens]] - time_us[opens] > LIVE_US
@@ -217,7 +217,7 @@ def _begin(rows: NDArray[Any], at: Index, track: TrackBatch, signal: Signals, ve
     fresh["vehicle_id"], fresh["digest"] = track.vehicle_id[signal.row], track.digest[signal.row]
     fresh["lat"], fresh["lon"] = track.lat[signal.row], track.lon[signal.row]
     fresh["peak"], fresh["same_as"], fresh["last_us"] = signal.measure, ABSENT, fresh["start_us"]
-    rows[at] = fresh
+    put(rows, at, fresh)
 
 
 def _gather(rows: NDArray[Any], at: Index, time_us: Index, signal: Signals, enough: NDArray[Any]) -> None:
@@ -253,7 +253,7 @@ def _merges(rows: NDArray[Any]) -> Mask:
 def _name(rows: NDArray[Any], at: Index, terminal_id: Index, owner: Index) -> None:
     """Give incidents that open their ids, and find the ones that the other side opened before."""
     rows["id"][at] = event_ids(terminal_id, rows["kind"][at], rows["subject"][at], rows["start_us"][at])
-    for this in at[_merges(rows[at])].tolist():
+    for this in at[_merges(pick(rows, at))].tolist():
         first, last = np.searchsorted(owner, [owner[this], owner[this] + 1])
         others = rows[first:last]
         terminals = others["kind"] == Kind.TERMINAL_ALARM

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from geofence.datum import distance_m
 from tracks.fix import ABSENT, FixBatch
 from tracks.spans import Index, Mask
-from tracks.track import Memory, TrackBatch, steps
+from tracks.track import Memory, TrackBatch, pick, put, steps
 
 
 class Quality(IntFlag):
@@ -144,7 +144,7 @@ def sift(sample: NDArray[Any], owner: Index, terminal_id: Index, memory: Memory)
 def _sift_one_each(track: TrackBatch, rows: Index, memory: Memory) -> None:
     """The next fix of each of several terminals."""
     at = track.owner[rows]
-    last = memory[at]
+    last = pick(memory, at)
     time_us, lat, lon, kmh = track.time_us[rows], track.lat[rows], track.lon[rows], track.speed_kmh[rows]
     sound = track.quality[rows] & FAULTS == 0
     known = last["us"] != 0
@@ -154,7 +154,10 @@ def _sift_one_each(track: TrackBatch, rows: Index, memory: Memory) -> None:
     stands = (kmh <= STANDING_KMH) | ((track.status_bits[rows] & ACC_ON == 0) & (kmh <= STANDING_OFF_KMH))
     jumps = sound & _impossible(away_m, lapse_s)
     lurches = sound & ~jumps & (lapse_s > 0) & (np.abs(kmh - last["kmh"]) > BRAKE_MS2_MAX * 3.6 * lapse_s)
-    agrees = (last["jumps"] > 0) & ~_impossible(distance_m(last["jump_lon"], last["jump_lat"], lon, lat), (time_us - last["jump_us"]) / 1e6)
+    agrees = last["jumps"] > 0
+    if agrees.any():
+        from_jump_m = distance_m(last["jump_lon"], last["jump_lat"], lon, lat)
+        agrees &= ~_impossible(from_jump_m, (time_us - last["jump_us"]) / 1e6)
     in_a_row = np.where(jumps, np.where(agrees, last["jumps"], 0) + 1, last["jumps"])
     believed = jumps & (in_a_row >= BELIEVED)
     good = sound & ~lurches & (~jumps | believed)
@@ -173,14 +176,15 @@ def _sift_one_each(track: TrackBatch, rows: Index, memory: Memory) -> None:
     track.moved_m[rows] = np.where(gap, 0.0, apart_m)
     track.heard_us[rows] = heard_us = np.maximum(last["heard_us"], track.heard_us[rows])
 
-    moves = last.copy()
-    moves["us"], moves["lat"], moves["lon"], moves["kmh"], moves["stands"], moves["jumps"] = time_us, lat, lon, kmh, stands, 0
-    after = np.where(good, moves, last)
+    after = pick(memory, at)
+    after["us"], after["lat"], after["lon"], after["kmh"], after["stands"], after["jumps"] = time_us, lat, lon, kmh, stands, 0
+    stays = np.flatnonzero(~good)
+    put(after, stays, pick(last, stays))
     after["heard_us"] = heard_us
     astray = jumps & ~believed
     after["jumps"][astray] = in_a_row[astray]
     after["jump_us"][astray], after["jump_lat"][astray], after["jump_lon"][astray] = time_us[astray], lat[astray], lon[astray]
-    memory[at] = after
+    put(memory, at, after)
 
 
 def _impossible(away_m: NDArray[np.float64], lapse_s: NDArray[np.float64]) -> Mask:

@@ -261,7 +261,7 @@ class State:
         count = extent[:, 1] - extent[:, 0]
         which, nth = expand(count)
         rows = pick(self._pool.rows, extent[which, 0] + nth)
-        self._pool = _Pool(tidy_at=4096 + 2 * len(rows))
+        self._pool = _Pool(tidy_at=4096 + len(self._count) + 2 * len(rows))
         stop = self._pool.append(rows) + np.cumsum(count)
         self._extent[in_use] = np.stack((stop - count, stop), 1)
 

@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geofence.datum import Degrees, Metres, metres_per_degree
+from geofence.raster import Raster
 from geofence.roster import Audiences, Parties, Party
 from tracks.batch import Batch, column
 from tracks.event import NO_SIGNALS, EventBatch, Kind, Signals, Value, together
@@ -65,6 +66,7 @@ class StopIndex:
     audience: Index
     audiences: Audiences
     tree: shapely.STRtree
+    raster: Raster
     version: int
 
     @classmethod
@@ -81,6 +83,7 @@ class StopIndex:
         )
         east, north = metres_per_degree(lat)
         wide, high = radius_m / east * 1.001, radius_m / north * 1.001
+        boxes = np.stack((lon - wide, lat - high, lon + wide, lat + high), axis=1)
         return cls(
             id=ids,
             lon=lon,
@@ -91,7 +94,8 @@ class StopIndex:
             sequence=np.array([stop.sequence for stop in stops], np.int64),
             audience=audience,
             audiences=audiences,
-            tree=shapely.STRtree(shapely.box(lon - wide, lat - high, lon + wide, lat + high)),
+            tree=shapely.STRtree(shapely.box(*boxes.T)),
+            raster=Raster.of(boxes),
             version=version,
         )
 
@@ -112,10 +116,12 @@ class StopIndex:
         lon, lat = track.lon[fix], track.lat[fix]
         there = ~track.gap[fix]
         from_lon, from_lat = np.where(there, track.previous_lon[fix], lon), np.where(there, track.previous_lat[fix], lat)
-        ways = shapely.box(np.minimum(lon, from_lon), np.minimum(lat, from_lat), np.maximum(lon, from_lon), np.maximum(lat, from_lat))
-        place, row = self.tree.query(ways)
-        meant = self.audiences.admit(self.audience[row], track.terminal_id[fix[place]])
-        return fix[place[meant]], row[meant]
+        ways = np.minimum(lon, from_lon), np.minimum(lat, from_lat), np.maximum(lon, from_lon), np.maximum(lat, from_lat)
+        maybe = np.flatnonzero(self.raster.touched(*ways))
+        place, row = self.tree.query(shapely.box(*(side[maybe] for side in ways)))
+        near = fix[maybe[place]]
+        meant = self.audiences.admit(self.audience[row], track.terminal_id[near])
+        return near[meant], row[meant]
 
 
 @dataclass(frozen=True, slots=True)

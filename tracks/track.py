@@ -107,11 +107,13 @@ def telling(track: TrackBatch, fix: Index, value: NDArray[np.int8], kind: Kind, 
 
     Leaving the others out changes nothing; it spares the making of a good signal for every fix and every rule.
     """
+    mine, bad = standing.owner[standing.kind == kind], value > Value.NEUTRAL
+    if len(mine) == 0 and not bad.any():
+        return np.empty(0, np.int64)
     owner = track.owner[fix]
     matters = np.zeros(int(owner[-1]) + 1 if len(owner) else 0, np.bool_)
-    mine = standing.owner[standing.kind == kind]
     matters[mine[mine < len(matters)]] = True
-    matters[owner[value > Value.NEUTRAL]] = True
+    matters[owner[bad]] = True
     return np.flatnonzero(matters[owner])
 
 

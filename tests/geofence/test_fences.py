@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 
 from fix_drives import NOON_US, Drive, batch, grid, judged, restarted, story
 from geofence.check import Atlas, begin, check
 from geofence.datum import distance_m, metres_per_degree
-from geofence.fences import Circle, Fence, FenceIndex, Line, Polygon, Stay
+from geofence.fences import Circle, Fence, FenceIndex, Line, Polygon, Stay, polygon_of
 from tracks.event import Ended, Kind, Level
 from tracks.week import Window
 
@@ -45,6 +46,23 @@ def test_a_hole_is_outside_and_its_edge_is_an_edge() -> None:
 
     assert 0 == len(fences.inside(lon, lat)[0])
     assert fences.edge_m(np.array([0]), lon, lat)[0] == pytest.approx(0.002 * metres_per_degree(30.0)[0], rel=0.01)
+
+
+def test_shapes_of_any_form_hold_what_shapely_says_they_hold() -> None:
+    rng = np.random.default_rng(4)
+    shapes: list[Any] = [Line(grid(*rng.uniform(-3000, 3000, (6, 2)).tolist()), 400.0) for _ in range(5)]
+    for _ in range(30):
+        middle, angle = HOME + rng.uniform(-0.05, 0.05, 2), np.sort(rng.uniform(0, 2 * np.pi, 12))
+        ring = middle + (rng.uniform(0.001, 0.02, 12) * np.array([np.cos(angle), np.sin(angle)])).T
+        shapes.append(Polygon([[*ring.tolist(), ring[0].tolist()]]))
+    fences = index(*shapes)
+    lon, lat = HOME[0] + rng.uniform(-0.07, 0.07, 3000), HOME[1] + rng.uniform(-0.07, 0.07, 3000)
+    row, place = np.nonzero([shapely.intersects_xy(polygon_of(shape), lon, lat) for shape in shapes])
+
+    found, which = fences.inside(lon, lat)
+
+    assert len(place) > 1000
+    assert sorted(zip(place.tolist(), row.tolist(), strict=True)) == sorted(zip(found.tolist(), which.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("lat", [5.0, 30.0, 52.0])

@@ -113,6 +113,23 @@ def test_a_vehicle_moves_to_another_worker_and_is_forgotten_by_the_first() -> No
     assert ledger.facts() == judged([fixes], ATLAS, [DRIVING]).facts()
 
 
+def test_who_takes_the_place_of_a_forgotten_vehicle_inherits_nothing() -> None:
+    fixes = world(np.random.default_rng(13))
+    early = np.isin(fixes.terminal_id, [1, 2, 3])
+    state, ledger = begin(ATLAS, [DRIVING]), Ledger()
+    for part in cut(fixes.take(early), 30):
+        state.adopt(check(part, ATLAS, state, [DRIVING]).change)
+    state.forget([1, 3])
+    for part in cut(fixes.take(~early), 30):
+        checked = check(part, ATLAS, state, [DRIVING])
+        ledger.write(checked)
+        state.adopt(checked.change)
+
+    assert [2, 4, 5] == state.terminals().tolist()
+    assert state._free.size == 0
+    assert ledger.facts() == judged([fixes.take(~early)], ATLAS, [DRIVING]).facts()
+
+
 def test_a_state_packed_by_other_rules_is_refused() -> None:
     state = begin(OPEN_ATLAS)
     state.adopt(check(world(np.random.default_rng(1)), OPEN_ATLAS, state).change)
