@@ -29,7 +29,8 @@ In Python. Everything below is sans-IO except where it says otherwise:
                                .counters, .acknowledged (the bytes of each report answered with success), .refused
     terminal.Identity/Manners  who it is / how it behaves (edition, window, heartbeat, time-outs, bounds)
     faults.Faulty/Rates        the same machine on a bad road; faults.jumping for bad clocks
-    roads.line_71/read_roads   lines; roads.drive and roads.shuttle put buses on them
+    roads.line_71/read_roads   lines, and detours from them
+    runs.shuttle/driven        buses on them, that keep to the line or stray; truth.strays, calls, spells say what they really did
     link.hold                  drives a machine over asyncio TCP or UDP, and reconnects
     handset.Handset            drives one over a blocking socket, call by call
     fleet.Fleet/Plan           N of them from one seed; Fleet.run, Fleet.tally

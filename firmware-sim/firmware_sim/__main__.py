@@ -33,7 +33,8 @@ Buses drive Shanghai's line 71 (or your own GeoJSON lines), register, authentica
 stored while the link was down. The same seed gives the same terminals, roads, noise and faults.
 
   python -m firmware_sim --terminals 20 --seed 7                      20 buses at the road's own pace, until Ctrl-C
-  python -m firmware_sim --terminals 500 --speed 60 --seconds 30      an hour of the road in a minute, for 30 s
+  python -m firmware_sim --terminals 500 --speed 60 --seconds 30      an hour of the road in a minute, for 30 s (dated ahead of the clock)
+  python -m firmware_sim --straying 5 --speed 10 --behind-s 540       the last 9 minutes in one; five buses leave their line and come back
   python -m firmware_sim --terminals 50 --cut 0.02 --duplicate 0.05   with links that break and frames that come twice
   python -m firmware_sim --over-mqtt 5 --mqtt mqtt://127.0.0.1:1883   five of the twenty through a broker
   python -m firmware_sim --nmea 5 --nmea-to 127.0.0.1:6809            and five more units that stream NMEA
@@ -82,6 +83,9 @@ def _fleet(words: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--speed", type=float, default=1.0, help="times the road's pace; 0: as fast as the answers come")
     parser.add_argument("--seconds", type=float, help="stop after so long")
+    parser.add_argument("--behind-s", type=float, metavar="S", help="begin so long ago; the past goes at --speed, the rest as it happens")
+    parser.add_argument("--straying", type=int, default=0, metavar="N", help="how many of the buses leave their line on every run")
+    parser.add_argument("--departing", type=int, default=0, metavar="N", help="how many of the others are found about to leave a terminus")
     parser.add_argument("--reports", type=int, help="reports per terminal; then it logs out")
     parser.add_argument("--window", type=int, default=1, help="reports in flight per terminal")
     parser.add_argument("--heartbeat-s", type=float, default=Manners().heartbeat_s)
@@ -114,12 +118,16 @@ def _fleet(words: Sequence[str]) -> int:
         first_name=args.first_name,
         reports_max=args.reports,
         speed=args.speed,
+        straying=args.straying,
+        departing=args.departing,
         ramp_s=args.terminals / 2_000,
         manners=Manners(heartbeat_s=args.heartbeat_s, answer_timeout_s=args.answer_timeout_s, window=args.window, login=not args.no_login),
         rates=Rates(**{each.name: getattr(args, each.name) for each in fields(Rates)}),
     )
     roads = read_roads(args.roads) if args.roads else None
-    fleet = Fleet(plan, start=int(time.time()), begin=time.monotonic(), roads=roads, stopping=stopping.is_set)
+    now = None if args.behind_s is None else time.time()
+    start = int(time.time() - (args.behind_s or 0))
+    fleet = Fleet(plan, start=start, begin=time.monotonic(), now=now, roads=roads, stopping=stopping.is_set)
     if args.codes and args.codes.exists():
         fleet.load_codes(args.codes)
     broker = Target.of(args.mqtt) if args.mqtt else None

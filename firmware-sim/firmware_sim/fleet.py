@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import islice, takewhile
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from firmware_sim.faults import Faulty, Rates, jumping
 from firmware_sim.link import Address, BackOff, Machine, hold
 from firmware_sim.mqtt import OverMqtt, Target
-from firmware_sim.report import Due, paced
-from firmware_sim.roads import Pace, Road, line_71, shuttle
+from firmware_sim.report import Due, Fix, paced
+from firmware_sim.roads import Road, line_71
+from firmware_sim.runs import Habit, Pace, Run, driven, shuttle
 from firmware_sim.terminal import Counters, Identity, Manners, Terminal
 from firmware_sim.tracker import Tracker
 from protocols.jt808.header import V2013
+
+RUNS_KEPT: Final = 20
+"""Of each bus; about a day's work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,10 @@ class Plan:
     """Reports per terminal; None: as long as the fleet runs."""
     speed: float = 1.0
     """How much faster than the road; 0: as fast as the answers come."""
+    straying: int = 0
+    """How many of the terminals, the first ones, leave their line for a while on every run."""
+    departing: int = 0
+    """How many of those after them are found at a terminus, about to leave."""
     ramp_s: float = 0.0
     """The first links open spread over this time."""
     manners: Manners = field(default_factory=Manners)
@@ -50,7 +58,10 @@ class Plan:
 class Fleet:
     """The terminals of a plan.
 
-    `start` is the UTC second at which their buses are found on the road, `begin` is that moment by the clock that drives them.
+    `start` is the UTC second at which their buses are found on the road, `begin` is that moment by the clock that drives them. With
+    `now`, the UTC second that it really is then, the time since `start` is driven at the plan's speed and what follows as it happens;
+    without, a fleet that drives faster than the road dates its reports in the future.
+    `runs` has the last runs of each bus, the one that it is on included: what it was to do.
     Once `stopping()` is true every terminal still sends the one report it has ready, waits for its answers and logs out.
     """
 
@@ -60,6 +71,7 @@ class Fleet:
         *,
         start: int,
         begin: float = 0.0,
+        now: float | None = None,
         roads: Sequence[Road] | None = None,
         stopping: Callable[[], bool] | None = None,
     ) -> None:
@@ -67,10 +79,15 @@ class Fleet:
         self.terminals: list[Terminal] = []
         self.trackers: list[Tracker] = []
         self.machines: list[Machine] = []
+        self.runs: list[deque[Run]] = []
         roads = roads or line_71()
         for index in range(plan.terminals + plan.nmea):
             drawn = Random(f"{plan.seed}/{index}/faults")  # noqa: S311 - a simulation
-            reports = _reports(plan, index, roads, start, begin)
+            runs: deque[Run] = deque(maxlen=RUNS_KEPT)
+            self.runs.append(runs)
+            due = paced(_fixes(plan, index, roads, start, runs), begin=begin, speed=plan.speed, now=now)
+            clocks = Random(f"{plan.seed}/{index}/clock")  # noqa: S311 - a simulation
+            reports: Iterator[Due] = islice(jumping(due, plan.rates.clock_jump, clocks), plan.reports_max)
             if stopping is not None:
                 reports = takewhile(lambda _: not stopping(), reports)
             machine: Terminal | Tracker
@@ -136,16 +153,29 @@ def identity(plan: Plan, index: int) -> Identity:
     return Identity(
         name=str(plan.first_name + index),
         edition=plan.edition,
-        plate=f"沪A{index + 1:05d}",
+        plate=f"沪A{(plan.first_name + index) % 100_000:05d}",
         serial_number=f"S{index + 1:06d}",
         imei=f"86{plan.first_name + index:013d}"[:15],
     )
 
 
-def _reports(plan: Plan, index: int, roads: Sequence[Road], start: int, begin: float) -> Iterator[Due]:
+def habit(plan: Plan, index: int) -> Habit:
+    """How the bus of terminal number `index` of a plan serves its line."""
+    if index < plan.straying:
+        return Habit.STRAYS
+    return Habit.DEPARTS if index < plan.straying + plan.departing else Habit.SERVES
+
+
+def _fixes(plan: Plan, index: int, roads: Sequence[Road], start: int, runs: deque[Run]) -> Iterator[Fix]:
+    """What the bus reports; its runs are noted in `runs` as it begins them."""
     rng = Random(f"{plan.seed}/{index}/road")  # noqa: S311 - a simulation
-    due = paced(shuttle(roads, rng, start=start, pace=plan.pace), begin=begin, speed=plan.speed)
-    return islice(jumping(due, plan.rates.clock_jump, Random(f"{plan.seed}/{index}/clock")), plan.reports_max)  # noqa: S311
+
+    def noted() -> Iterator[Run]:
+        for run in shuttle(roads, rng, start=start, pace=plan.pace, habit=habit(plan, index)):
+            runs.append(run)
+            yield run
+
+    return driven(noted(), rng, start=start, noise_m=plan.pace.noise_m)
 
 
 def total(all_counters: Iterable[Counters]) -> dict[str, Any]:

@@ -51,12 +51,16 @@ AT_ONCE: Final = -inf
 """A report due AT_ONCE waits for room in the window instead of for the clock."""
 
 
-def paced(fixes: Iterator[Fix], *, begin: float, speed: float = 1.0) -> Iterator[Due]:
-    """Make the first fix due at `begin` and the others after it at their own pace × `speed`; speed 0 is as fast as the answers come."""
+def paced(fixes: Iterator[Fix], *, begin: float, speed: float = 1.0, now: float | None = None) -> Iterator[Due]:
+    """Make the first fix due at `begin` and the others after it at their own pace × `speed`; speed 0 is as fast as the answers come.
+
+    With `now`, the UTC second of `begin`, none is due before its own time: once the past is told, the rest comes as it happens.
+    """
     first: float | None = None
     for fix in fixes:
         first = fix.time if first is None else first
-        yield Due(begin + (fix.time - first) / speed if speed else AT_ONCE, fix)
+        at = begin + (fix.time - first) / speed if speed else AT_ONCE
+        yield Due(at if now is None else max(at, begin + fix.time - now), fix)
 
 
 def report_body(fix: Fix, edition: int) -> bytes:
