@@ -193,13 +193,13 @@ def _points(coordinates: Sequence[Sequence[float]], datum: Datum) -> Points:
 
 
 def _given(properties: Mapping[str, Any], thing: Fence | Corridor | Stop) -> dict[str, Any]:
-    """The properties that are plain fields of the thing, and its parties and validity."""
+    """The properties that are plain fields of the thing, and its parties and validity; whom a corridor is for, its assignments say."""
     given: dict[str, Any] = {}
     for each in fields(thing):
         value = properties.get(each.name)
         if value is not None and isinstance(getattr(thing, each.name), str | float | int) and each.name != "stay":
             given[each.name] = value if isinstance(value, list) else type(getattr(thing, each.name))(value)
-    if "parties" in properties:
+    if "parties" in properties and not isinstance(thing, Corridor):
         given["parties"] = frozenset((str(kind), int(number)) for kind, number in properties["parties"])
     if "valid_from" in properties or "valid_until" in properties:
         ends = (properties.get("valid_from"), properties.get("valid_until"))

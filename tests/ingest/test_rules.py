@@ -11,7 +11,7 @@ from fix_db import rows
 from fix_worker import Raw, play, report, stored, until, worker
 from geofence.datum import Datum, convert
 from storage.enrol import add_terminal
-from storage.geometry import remove_shapes
+from storage.geometry import remove_shapes, terminals_of
 from tracks.fix import FixBatch
 
 NAME = "13800138000"
@@ -90,6 +90,19 @@ def test_a_vehicle_that_strays_from_its_corridor_and_returns_is_one_event(databa
             ((ended, peak, start),) = rows(database_url, "SELECT ended, peak, started_at::text FROM events")
             assert (ended, start) == ("returned", "2026-11-24 00:01:40+00")
             assert 295 < peak < 305
+
+    play(story())
+
+
+def test_a_corridor_meant_for_one_terminal_judges_that_one_alone(database_url: str) -> None:
+    async def story() -> None:
+        codes = {name: registered(database_url, name) for name in (NAME, "13800138001")}
+        import_corridors(database_url, road(), Datum.WGS84, terminals_of(database_url, [NAME]))
+        async with worker(database_url) as (_, port):
+            for name, code in codes.items():
+                await drive(port, code, STRAY, name)
+        found = rows(database_url, "SELECT t.name, e.kind FROM events e JOIN terminals t ON t.id = e.terminal_id")
+        assert found == [(NAME, "deviation")]
 
     play(story())
 
