@@ -59,7 +59,11 @@ class Broker:
         with (self.folder / "mosquitto.log").open("ab") as log:
             command = [self.program, "-c", str(self.folder / "mosquitto.conf")]
             self.process = subprocess.Popen(  # noqa: S603 - the program that was found
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,  # Ctrl-C is for who started it
             )
         end = time.monotonic() + START_S
         while time.monotonic() < end and self.process.poll() is None:

@@ -76,7 +76,12 @@ def running_gateway(data_dir: Path, settings: Mapping[str, str] | None = None) -
     log = data_dir / "serve.log"
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dubhe", "serve"], env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "dubhe", "serve"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            process_group=0,  # Ctrl-C is for who started it, and who hears the last answers before it ends
         )
     gateway = Gateway(Address("127.0.0.1", tcp), Address("127.0.0.1", web), data_dir, log, process)
     try:
