@@ -1,8 +1,11 @@
 """`dubhe demo`: a real database, the real gateway, a fleet on Shanghai's line 71, and frames captured from real terminals.
 
-The fleet registers, authenticates and reports over TCP as buses would, ten times as fast as the road; where Mosquitto is installed
-a quarter of it through a broker of the demo's own; two more units stream NMEA. The captured frames are sent as they came, broken
-ones included. The last line on standard output is one JSON object that says what became of it all.
+The fleet registers, authenticates and reports over TCP as buses would; where Mosquitto is installed a quarter of it through a broker of
+the demo's own; two more units stream NMEA. Some buses stray from their line and come back, some are about to leave their terminus: what
+the gateway finds of it is read from the table of events. The buses are found some minutes in the past, which they drive ten times as fast
+as the road until they have caught up with the clock; so no report is dated ahead of it, which no rule would believe.
+The captured frames are sent as they came, broken ones included.
+The last line on standard output is one JSON object that says what became of it all.
 """
 
 from __future__ import annotations
@@ -15,16 +18,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from contextlib import ExitStack, asynccontextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
+from dubhe.scene import Places, Strays, compare, enter, names, place, rested
+from dubhe.screen import Plain, Progress, table
 from dubhe.supervisor import database
 from firmware_sim.broker import mosquitto, running_broker
 from firmware_sim.fleet import Fleet, Plan
@@ -34,12 +39,17 @@ from firmware_sim.mqtt import Target
 from firmware_sim.recordings import captured_frames
 from ingest.settings import Settings
 from protocols.jt808.frames import frame_of
-from storage.enrol import add_terminal
 from storage.health import arrivals
+from storage.incidents import Incident, counted, incidents
+from storage.migrate import migrate
 
 DATA_DIR: Final = Path(".demo")
 SPEED: Final = 10.0
-"""How much faster than the road the buses drive."""
+"""How much faster than the road the buses drive, until they have caught up with the clock."""
+FAST_S: Final = 60.0
+"""How long that takes; a demo that ends sooner catches up at its end."""
+STRAYING, DEPARTING = 4, 5
+"""One bus in so many strays from its line, one in so many is found about to leave its terminus."""
 MQTT_SHARE: Final = 4
 """One bus in so many sends through the broker."""
 NMEA_UNITS: Final = 2
@@ -73,6 +83,20 @@ def run(*, seconds: float, terminals: int, seed: int) -> int:
     console.print("[bold]Dubhe 天枢[/] starting PostgreSQL and the gateway 启动数据库与网关 …")
     settings = Settings.load()
     with database(settings) as url:
+        migrate(url)
+        fast_s = min(max(seconds - LAST_REPORTS_S, 1), FAST_S) if seconds else FAST_S
+        behind_s = (SPEED - 1) * fast_s
+        plan = Plan(
+            terminals=terminals,
+            straying=-(-terminals // STRAYING),
+            departing=terminals // DEPARTING,
+            nmea=NMEA_UNITS,
+            seed=seed,
+            speed=SPEED,
+            ramp_s=1.0,
+        )
+        plan = rested(url, plan, datetime.now(UTC) - timedelta(seconds=behind_s))
+        places = enter(url, plan)
         doors = Doors(Address("127.0.0.1", free_port()), None)
         chosen = {"database_url": url, "admission": "lenient", "log_level": "warning", "nmea_listen": f"127.0.0.1:{doors.nmea.port}"}
         with ExitStack() as stack:
@@ -80,50 +104,80 @@ def run(*, seconds: float, terminals: int, seed: int) -> int:
                 broker = stack.enter_context(running_broker(Path(settings.data_dir) / "broker"))
                 doors.broker = Target.of(broker.url)
                 chosen["mqtt_url"] = broker.url
+                plan = replace(plan, over_mqtt=terminals // MQTT_SHARE)
             else:
                 console.print("no Mosquitto here 未安装: two of the three doors are shown; apt install mosquitto for the third")
             gateway = stack.enter_context(running_gateway(Path(settings.data_dir) / "demo", chosen))
-            over_mqtt = terminals // MQTT_SHARE if doors.broker else 0
-            plan = Plan(terminals=terminals, over_mqtt=over_mqtt, nmea=NMEA_UNITS, seed=seed, speed=SPEED, ramp_s=1.0)
-            summary = asyncio.run(_demo(console, url, gateway, doors, plan, seconds=seconds))
+            show = _Show(console, url, gateway, doors, places)
+            summary = asyncio.run(_demo(show, plan, seconds=seconds, behind_s=behind_s))
     print(json.dumps(summary, ensure_ascii=False))  # noqa: T201 - the summary is the output
     return 0 if summary["sent"] == summary["answered"] == summary["stored"] else 1
 
 
-async def _demo(console: Console, url: str, gateway: Gateway, doors: Doors, plan: Plan, *, seconds: float) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Show:
+    """What the demo runs on."""
+
+    console: Console
+    url: str
+    gateway: Gateway
+    doors: Doors
+    places: Places
+
+    def found(self, fleet: Fleet) -> list[Incident]:
+        """What the gateway has found of the fleet."""
+        return incidents(self.url, datetime.fromtimestamp(fleet.start, UTC), names(fleet.plan))
+
+
+async def _demo(show: _Show, plan: Plan, *, seconds: float, behind_s: float) -> dict[str, Any]:
     began = datetime.now(UTC)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    url, gateway, doors = show.url, show.gateway, show.doors
     web = f"http://{gateway.http.host}:{gateway.http.port}"
-    console.print(f"gateway 网关 {gateway.to.host}:{gateway.to.port} · ready? {web}/readyz · metrics 指标 {web}/metrics", soft_wrap=True)
     at = doors.broker.to if doors.broker else None
-    console.print(f"NMEA {doors.nmea.host}:{doors.nmea.port} · MQTT {f'{at.host}:{at.port}' if at else '–'}", soft_wrap=True)
-    fleet = Fleet(plan, start=int(time.time()), begin=loop.time(), stopping=stopping.is_set)
-    for each in fleet.terminals:
-        add_terminal(url, each.identity.name, plate=each.identity.plate, plate_colour=str(each.identity.plate_colour))
-    names = [each.identity.name for each in fleet.terminals]
+    show.console.print(
+        f"gateway 网关 {gateway.to.host}:{gateway.to.port} · ready? {web}/readyz · metrics 指标 {web}/metrics", soft_wrap=True
+    )
+    show.console.print(f"NMEA {doors.nmea.host}:{doors.nmea.port} · MQTT {f'{at.host}:{at.port}' if at else '–'}", soft_wrap=True)
+    now = began.timestamp()
+    fleet = Fleet(plan, start=int(now - behind_s), begin=loop.time(), now=now, stopping=stopping.is_set)
     if seconds:
-        loop.call_later(max(seconds - LAST_REPORTS_S - (datetime.now(UTC) - began).total_seconds(), 1), stopping.set)
+        loop.call_later(max(seconds - LAST_REPORTS_S, 1), stopping.set)
     captured = Captured()
-    async with _progress(console, url, fleet, began):
+    async with _progress(show, fleet, began):
         await asyncio.gather(_drive(fleet, gateway, doors, stopping), _send_captured(gateway, captured))
     tally = fleet.tally()
     streamed = await _streamed(url, began, fleet)
-    found = await asyncio.to_thread(arrivals, url, began, names)
+    stored = await asyncio.to_thread(arrivals, url, began, [each.identity.name for each in fleet.terminals])
+    found = await asyncio.to_thread(show.found, fleet)
+    strays = compare(fleet, found)
+    show.console.print(_verdict(strays), soft_wrap=True)
     return {
         "sent": tally["sent"],
         "answered": _acknowledged(fleet),
-        "stored": found.fixes,
+        "stored": stored.fixes,
         "duplicates": tally["resent"],
-        "events": {},
-        "rejected": found.rejected,
-        "captured": {"frames": captured.frames, "answered": dict(sorted(captured.answered.items())), "fixes": found.other_fixes - streamed},
+        "events": counted(found),
+        "strays": asdict(strays),
+        "rejected": stored.rejected,
+        "captured": {
+            "frames": captured.frames,
+            "answered": dict(sorted(captured.answered.items())),
+            "fixes": stored.other_fixes - streamed,
+        },
         "mqtt": {"terminals": plan.over_mqtt},
         "nmea": {"sent": tally["streamed"], "stored": streamed},
         "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
     }
+
+
+def _verdict(strays: Strays) -> str:
+    """One sentence about planned and found."""
+    planned = f"strays driven to the end 计划偏离 {strays.planned}, found with their begin and end 已识别 {strays.found}"
+    return f"{planned}, found where there was none 误报 {strays.unplanned}"
 
 
 async def _streamed(url: str, began: datetime, fleet: Fleet) -> int:
@@ -178,35 +232,25 @@ async def _send_captured(gateway: Gateway, captured: Captured) -> None:
 
 
 @asynccontextmanager
-async def _progress(console: Console, url: str, fleet: Fleet, began: datetime) -> AsyncIterator[None]:
-    """Show what the buses sent, what was answered and what is stored, while it happens."""
+async def _progress(show: _Show, fleet: Fleet, began: datetime) -> AsyncIterator[None]:
+    """Show what the buses sent, what was answered and stored, and what was found, while it happens."""
+    terminals = [each.identity.name for each in fleet.terminals]
+    name = partial(place, places=show.places)
+    plain = Plain(name)
 
     async def watch(live: Live | None) -> None:
-        names = [each.identity.name for each in fleet.terminals]
         while True:
-            found = await asyncio.to_thread(arrivals, url, began, names)
-            tally = fleet.tally()
-            acknowledged = _acknowledged(fleet)
-            elapsed = (datetime.now(UTC) - began).total_seconds()
+            stored = await asyncio.to_thread(arrivals, show.url, began, terminals)
+            found = await asyncio.to_thread(show.found, fleet)
+            elapsed_s = (datetime.now(UTC) - began).total_seconds()
+            now = Progress(elapsed_s, fleet.tally(), _acknowledged(fleet), stored.fixes, sum(stored.rejected.values()), found)
             if live is None:
-                print(f"{elapsed:5.1f} s  sent {tally['sent']}  answered {acknowledged}  stored {found.fixes}", file=sys.stderr)  # noqa: T201
+                print(*plain.lines(now), sep="\n", file=sys.stderr, flush=True)  # noqa: T201 - the progress is the output
             else:
-                live.update(_table(elapsed, tally, acknowledged, found.fixes, found.rejected))
+                live.update(table(f"line 71 上海71路 · {elapsed_s:.0f} s", now, name))
             await asyncio.sleep(0.5 if live else 2)
 
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=4) as live:
-            watching = asyncio.ensure_future(watch(live))
-            yield
-    else:
-        watching = asyncio.ensure_future(watch(None))
+    with Live(console=show.console, refresh_per_second=4) if show.console.is_terminal else nullcontext() as live:
+        watching = asyncio.ensure_future(watch(live))
         yield
-    watching.cancel()
-
-
-def _table(elapsed_s: float, tally: dict[str, Any], acknowledged: int, stored: int, rejected: dict[str, int]) -> Table:
-    table = Table(title=f"line 71 上海71路 · {elapsed_s:.0f} s · ×{SPEED:.0f}", min_width=60)
-    for heading in ("logged in 在线", "sent 已发", "answered 已应答", "stored 已入库", "refused 隔离"):
-        table.add_column(heading, justify="right")
-    table.add_row(str(tally["logins"]), str(tally["sent"]), str(acknowledged), str(stored), str(sum(rejected.values())))
-    return table
+        watching.cancel()

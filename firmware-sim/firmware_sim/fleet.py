@@ -76,6 +76,7 @@ class Fleet:
         stopping: Callable[[], bool] | None = None,
     ) -> None:
         self.plan = plan
+        self.start = start
         self.terminals: list[Terminal] = []
         self.trackers: list[Tracker] = []
         self.machines: list[Machine] = []

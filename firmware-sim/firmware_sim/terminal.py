@@ -202,7 +202,7 @@ class Terminal:
         self.refused: set[bytes] = set()
         self.equipment = Equipment(self._where, _about(identity), seed=int(canonical(identity.name), 16))
         self.packages = Packages()
-        self._last_fix = Fix(time=0, lat=31.230416, lon=121.473701)
+        self.last_fix = Fix(time=0, lat=31.230416, lon=121.473701)
         self._reports: Iterator[Due] = iter(reports)
         self._next = next(self._reports, None)
         self._order = 0
@@ -390,7 +390,7 @@ class Terminal:
     def _take(self, due: Due) -> _Report:
         """The report that is due, as bytes; the next one takes its place."""
         report = _Report(self._order, report_body(due.fix, self.identity.edition))
-        self._last_fix = due.fix
+        self.last_fix = due.fix
         self._order += 1
         self._next = next(self._reports, None)
         return report
@@ -498,7 +498,7 @@ class Terminal:
 
     def _where(self) -> dict[str, Any]:
         """Fields of a location report of this moment: the last fix."""
-        return location_fields(self._last_fix)
+        return location_fields(self.last_fix)
 
 
 def _about(identity: Identity) -> dict[str, Any]:
