@@ -7,7 +7,7 @@ from pathlib import Path
 from firmware_sim.faults import Rates
 from firmware_sim.fleet import Fleet, Plan
 from firmware_sim.link import BackOff
-from firmware_sim.terminal import Manners
+from firmware_sim.manners import Manners
 from fix_db import rows
 
 TERMINALS, REPORTS = 20, 150

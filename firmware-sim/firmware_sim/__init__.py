@@ -27,7 +27,7 @@ In Python. Everything below is sans-IO except where it says otherwise:
     report.Fix                 one position solution; report.paced(fixes, begin=, speed=) says when each is due
     terminal.Terminal          the state machine: connected, receive, tick, disconnected; next_at, hangup, finished
                                .counters, .acknowledged (the bytes of each report answered with success), .refused
-    terminal.Identity/Manners  who it is / how it behaves (edition, window, heartbeat, time-outs, bounds)
+    manners.Identity/Manners   who it is / how it behaves (edition, window, heartbeat, time-outs, bounds)
     faults.Faulty/Rates        the same machine on a bad road; faults.jumping for bad clocks
     roads.line_71/read_roads   lines, and detours from them
     runs.shuttle/driven        buses on them, that keep to the line or stray; truth.strays, calls, spells say what they really did

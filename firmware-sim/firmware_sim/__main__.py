@@ -20,10 +20,10 @@ from firmware_sim import publish as publishing
 from firmware_sim.faults import Rates
 from firmware_sim.fleet import Fleet, Plan
 from firmware_sim.link import Address, allow_files
+from firmware_sim.manners import Manners
 from firmware_sim.mqtt import Target
 from firmware_sim.replay import replay
 from firmware_sim.roads import read_roads
-from firmware_sim.terminal import Manners
 from protocols.jt808.header import EDITIONS
 
 FLEET_HELP: Final = """\

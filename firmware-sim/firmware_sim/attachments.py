@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from firmware_sim.link import Address
-from firmware_sim.terminal import Identity
+from firmware_sim.manners import Identity
 from protocols.jt808 import messages
 from protocols.jt808.attachments import piece_bytes
 from protocols.jt808.frames import Frame, frame_of

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 from firmware_sim.faults import Faulty, Rates, jumping
 from firmware_sim.link import Address, BackOff, Machine, hold
+from firmware_sim.manners import Counters, Identity, Manners
 from firmware_sim.mqtt import OverMqtt, Target
 from firmware_sim.report import Due, Fix, paced
 from firmware_sim.roads import Road, line_71
 from firmware_sim.runs import Habit, Pace, Run, driven, shuttle
-from firmware_sim.terminal import Counters, Identity, Manners, Terminal
+from firmware_sim.terminal import Terminal
 from firmware_sim.tracker import Tracker
 from protocols.jt808.header import V2013
 

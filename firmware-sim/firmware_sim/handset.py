@@ -16,7 +16,8 @@ from typing import Final, Self
 
 from firmware_sim.link import Address
 from firmware_sim.report import AT_ONCE, Due, Fix
-from firmware_sim.terminal import State, Terminal
+from firmware_sim.states import State
+from firmware_sim.terminal import Terminal
 
 PATIENCE_S: Final = 20.0
 

@@ -31,7 +31,9 @@ import numpy as np
 
 from firmware_sim.fleet import Plan, identity
 from firmware_sim.link import Address, allow_files
-from firmware_sim.terminal import GENERAL_RESPONSE, Manners, State, Terminal
+from firmware_sim.manners import Manners
+from firmware_sim.states import State
+from firmware_sim.terminal import GENERAL_RESPONSE, Terminal
 from firmware_sim.waves import Waves
 from protocols.columnar import Layout
 from protocols.jt808.frames import split

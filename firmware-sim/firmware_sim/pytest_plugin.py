@@ -46,7 +46,8 @@ def gateway(request: pytest.FixtureRequest, gateways: Callable[[Mapping[str, str
 def terminal(gateway: Gateway) -> Iterator[Callable[..., Handset]]:
     """Make terminals for that gateway: `terminal()` has a name of its own; keywords go to `Identity` and, as `manners`, to `Terminal`."""
     from firmware_sim.handset import Handset  # noqa: PLC0415 - see the head
-    from firmware_sim.terminal import Identity, Manners, Terminal  # noqa: PLC0415
+    from firmware_sim.manners import Identity, Manners  # noqa: PLC0415
+    from firmware_sim.terminal import Terminal  # noqa: PLC0415
 
     with ExitStack() as handsets:
 

@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 
 from firmware_sim.fleet import total
 from firmware_sim.link import Address, Machine, hold
+from firmware_sim.manners import SUCCESS, Counters, Identity, Manners
 from firmware_sim.mqtt import OverMqtt, Target
 from firmware_sim.recordings import FIX_READERS, RecordedFrame, RecordingError, read_frames
 from firmware_sim.report import AT_ONCE, paced
-from firmware_sim.terminal import GENERAL_RESPONSE, REGISTER, REGISTER_RESPONSE, SUCCESS, Counters, Identity, Manners, Terminal
+from firmware_sim.terminal import GENERAL_RESPONSE, REGISTER, REGISTER_RESPONSE, Terminal
 from firmware_sim.tracker import Tracker
 from protocols.errors import ProtocolError
 from protocols.jt808 import messages

@@ -1,6 +1,6 @@
 """A JT/T 808 terminal without sockets or clock: bytes in, bytes out, `now` in seconds given with every call.
 
-Its states and the events that move it stand in one table, `TRANSITIONS`. Around the table:
+Its states and the events that move it stand in one table, `states.TRANSITIONS`. Around the table:
 - Whatever wants an answer is in flight until it is answered. On silence the same bytes go out again after T, 2T, 6T, 24T …, as JT/T 808
   wants it (T(n+1) = T(n) × (n+1)); when all repeats stayed unanswered the terminal gives up and wants a new link.
 - Reports leave one by one, at most `window` in flight. Reports that fell due while the link was down, or were in flight when it broke, wait
@@ -13,153 +13,33 @@ that the platform answered with success, so that "answered ⊆ stored" can be ch
 
 from __future__ import annotations
 
-from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import dataclass
 from itertools import chain
 from math import inf
 from typing import Any, Final
 
 from firmware_sim.commands import BAD, UNSUPPORTED, Equipment, Say
+from firmware_sim.manners import SUCCESS, Counters, Identity, Manners, about
 from firmware_sim.packages import Packages
 from firmware_sim.report import AT_ONCE, Due, Fix, location_fields, report_body
+from firmware_sim.states import TRANSITIONS, Event, State
+from firmware_sim.store import Report, Store
 from protocols.errors import ProtocolError
 from protocols.jt808 import messages
 from protocols.jt808.frames import Frame, frame_of
 from protocols.jt808.framing import Deframer
-from protocols.jt808.header import LENGTH_BITS, V2013
+from protocols.jt808.header import LENGTH_BITS
 from tracks.terminal import canonical
 from tracks.verdict import Reject
-
-
-class State(Enum):
-    """Where the conversation stands."""
-
-    OFFLINE = auto()
-    REGISTERING = auto()
-    AUTHENTICATING = auto()
-    ONLINE = auto()
-    LEAVING = auto()
-
-
-class Event(Enum):
-    """What can happen to it."""
-
-    CONNECTED_AS_STRANGER = auto()
-    CONNECTED_WITH_CODE = auto()
-    CONNECTED_WITHOUT_LOGIN = auto()
-    REGISTERED = auto()
-    AUTHENTICATED = auto()
-    REFUSED = auto()
-    DONE = auto()
-    LEFT = auto()
-    LOST = auto()
-
-
-TRANSITIONS: Final = {
-    (State.OFFLINE, Event.CONNECTED_AS_STRANGER): State.REGISTERING,
-    (State.OFFLINE, Event.CONNECTED_WITH_CODE): State.AUTHENTICATING,
-    (State.OFFLINE, Event.CONNECTED_WITHOUT_LOGIN): State.ONLINE,
-    (State.REGISTERING, Event.REGISTERED): State.AUTHENTICATING,
-    (State.REGISTERING, Event.REFUSED): State.OFFLINE,
-    (State.AUTHENTICATING, Event.AUTHENTICATED): State.ONLINE,
-    (State.AUTHENTICATING, Event.REFUSED): State.OFFLINE,
-    (State.ONLINE, Event.DONE): State.LEAVING,
-    (State.LEAVING, Event.LEFT): State.OFFLINE,
-    **{(state, Event.LOST): State.OFFLINE for state in State},
-}
-"""The whole machine; what is not in it cannot happen."""
 
 HEARTBEAT, LOG_OUT, REGISTER, AUTHENTICATE, REPORT, BATCH = 0x0002, 0x0003, 0x0100, 0x0102, 0x0200, 0x0704
 GENERAL_ANSWER, GENERAL_RESPONSE, REGISTER_RESPONSE = 0x0001, 0x8001, 0x8100
 RESEND_REQUEST, MEDIA_RESPONSE = 0x8003, 0x8800
-SUCCESS: Final = frozenset({0, 4})
-"""Results of 0x8001 after which a report is the platform's: ok, and alarm confirmed."""
 ANSWERS: Final = frozenset({GENERAL_RESPONSE, REGISTER_RESPONSE, RESEND_REQUEST, MEDIA_RESPONSE})
 """What the platform says in answer to us; all else is a command."""
-BATCH_HEAD_BYTES: Final = 3
-"""Count and kind before the reports of an 0x0704, each of which has two bytes of length before it."""
 STORED_WHILE_OFFLINE: Final = 1
 """Kind of an 0x0704 from the blind-zone store."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who the terminal is. `name` is its phone number; the rest goes into registration and authentication."""
-
-    name: str
-    edition: int = V2013
-    plate: str = "沪A00001"
-    plate_colour: int = 2
-    province: int = 31
-    city: int = 100
-    maker: str = "DUBHE"
-    model: str = "SIM-808"
-    serial_number: str = "SIM0001"
-    imei: str = "860000000000000"
-    software: str = "firmware-sim"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manners:
-    """How the terminal behaves; what JT/T 808 calls parameters 0x0001 to 0x0003, and our own bounds."""
-
-    heartbeat_s: float = 60.0
-    answer_timeout_s: float = 10.0
-    repeats: int = 3
-    window: int = 1
-    """Reports in flight at once."""
-    store_max: int = 10_000
-    """Reports that the blind-zone store holds."""
-    batch_max: int = 20
-    """Reports in one 0x0704."""
-    login: bool = True
-    """False: no 0x0100 and 0x0102, reports at once (quirk C6); for lenient gateways."""
-    insist: bool = True
-    """Try again after a refused login; False: a refused terminal has finished."""
-    leave: bool = True
-    """Log out when everything is said; False: stay until the link is cut."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What happened so far, in reports unless it says otherwise."""
-
-    sent: int = 0
-    """Left the terminal at least once."""
-    answered: Counter[int] = field(default_factory=Counter)
-    """By result."""
-    uploaded: int = 0
-    """Left in an 0x0704."""
-    overwritten: int = 0
-    """Lost to the bound of the blind-zone store."""
-    resent: int = 0
-    """Frames sent again on silence."""
-    given_up: int = 0
-    """Frames for which all repeats stayed unanswered."""
-    logins: int = 0
-    login_refusals: int = 0
-    commands: Counter[int] = field(default_factory=Counter)
-    """Messages from the platform that are not answers, by id."""
-    unexpected: int = 0
-    """Answers to nothing in flight: late ones, or repeats."""
-    unreadable: int = 0
-    """Frames from the platform that are broken or meant for another terminal."""
-
-    @property
-    def acknowledged(self) -> int:
-        """Reports answered with success."""
-        return sum(self.answered[result] for result in SUCCESS)
-
-
-@dataclass(slots=True)
-class _Report:
-    """A report from when it is due until it is answered."""
-
-    order: int
-    body: bytes
-    left: bool = False
 
 
 @dataclass(slots=True)
@@ -170,7 +50,7 @@ class _InFlight:
     frame: bytes
     wait_s: float
     deadline: float
-    reports: Sequence[_Report]
+    reports: Sequence[Report]
     repeats: int = 0
 
 
@@ -200,13 +80,13 @@ class Terminal:
         self.counters = Counters()
         self.acknowledged: set[bytes] = set()
         self.refused: set[bytes] = set()
-        self.equipment = Equipment(self._where, _about(identity), seed=int(canonical(identity.name), 16))
+        self.equipment = Equipment(self._where, about(identity), seed=int(canonical(identity.name), 16))
         self.packages = Packages()
         self.last_fix = Fix(time=0, lat=31.230416, lon=121.473701)
         self._reports: Iterator[Due] = iter(reports)
         self._next = next(self._reports, None)
         self._order = 0
-        self._store: deque[_Report] = deque()
+        self._store = Store(self.manners.store_max)
         self._flight: dict[int, _InFlight] = {}
         self._serial = 0
         self._heartbeat_at = inf
@@ -311,11 +191,11 @@ class Terminal:
         self._out.clear()
         return said
 
-    def _ask(self, message_id: int, fields: dict[str, Any], now: float, reports: Sequence[_Report] = ()) -> None:
+    def _ask(self, message_id: int, fields: dict[str, Any], now: float, reports: Sequence[Report] = ()) -> None:
         """Send a message built from its fields."""
         self._send(message_id, messages.build(message_id, self.identity.edition, fields), now, reports)
 
-    def _send(self, message_id: int, body: bytes, now: float, reports: Sequence[_Report] = ()) -> None:
+    def _send(self, message_id: int, body: bytes, now: float, reports: Sequence[Report] = ()) -> None:
         """Send a message that wants an answer; `reports` is what it carries."""
         for report in reports:
             self.counters.sent += not report.left
@@ -371,7 +251,7 @@ class Terminal:
                 report = self._take(self._next)
                 self._send(REPORT, report.body, now, [report])
             elif self._store:
-                batch = self._batch()
+                batch = self._store.batch(self.manners.batch_max)
                 self.counters.uploaded += len(batch)
                 self._ask(BATCH, {"kind": STORED_WHILE_OFFLINE, "reports": [each.body for each in batch]}, now, batch)
             else:
@@ -379,33 +259,22 @@ class Terminal:
         if self._next is None and not self._store and not self._flight and self.manners.leave:
             self._move(Event.DONE, now)
 
-    def _batch(self) -> list[_Report]:
-        """The oldest of the store, as many as one 0x0704 carries."""
-        batch: list[_Report] = []
-        room = LENGTH_BITS - BATCH_HEAD_BYTES
-        while self._store and len(batch) < self.manners.batch_max and (room := room - 2 - len(self._store[0].body)) >= 0:
-            batch.append(self._store.popleft())
-        return batch
-
-    def _take(self, due: Due) -> _Report:
+    def _take(self, due: Due) -> Report:
         """The report that is due, as bytes; the next one takes its place."""
-        report = _Report(self._order, report_body(due.fix, self.identity.edition))
+        report = Report(self._order, report_body(due.fix, self.identity.edition))
         self.last_fix = due.fix
         self._order += 1
         self._next = next(self._reports, None)
         return report
 
-    def _missed(self, now: float) -> Iterator[_Report]:
+    def _missed(self, now: float) -> Iterator[Report]:
         """Reports that fell due while there was no link; a terminal just switched on has missed none."""
         while self._was_offline and self._next is not None and AT_ONCE < self._next.at <= now:
             yield self._take(self._next)
 
-    def _keep(self, reports: Iterable[_Report]) -> None:
-        """Put reports into the store, which stays in order and within its bound."""
-        self._store = deque(sorted((*self._store, *reports), key=lambda report: report.order))
-        while len(self._store) > self.manners.store_max:
-            self._store.popleft()
-            self.counters.overwritten += 1
+    def _keep(self, reports: Iterable[Report]) -> None:
+        """Put reports into the store."""
+        self.counters.overwritten += self._store.keep(reports)
 
     # hearing
 
@@ -499,18 +368,3 @@ class Terminal:
     def _where(self) -> dict[str, Any]:
         """Fields of a location report of this moment: the last fix."""
         return location_fields(self.last_fix)
-
-
-def _about(identity: Identity) -> dict[str, Any]:
-    """Fields of 0x0107."""
-    return {
-        "kinds": ["passenger"],
-        "maker": identity.maker,
-        "model": identity.model,
-        "terminal_id": identity.serial_number,
-        "iccid": "8986".ljust(20, "0"),
-        "hardware": "V1",
-        "firmware": identity.software,
-        "gnss": ["gps", "beidou"],
-        "radio": ["td_lte"],
-    }

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from math import inf
 from typing import Final
 
+from firmware_sim.manners import Counters, Identity
 from firmware_sim.report import Due, Fix
-from firmware_sim.terminal import Counters, Identity
 from protocols.nmea.build import Position, burst
 from protocols.nmea.stream import name_line
 from protocols.rows import NAN

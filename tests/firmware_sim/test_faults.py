@@ -5,8 +5,9 @@ from random import Random
 import pytest
 
 from firmware_sim.faults import JUMPS_S, Faulty, Rates, jumping, spoil
+from firmware_sim.manners import Identity, Manners
 from firmware_sim.report import AT_ONCE, Due, Fix
-from firmware_sim.terminal import Identity, Manners, Terminal
+from firmware_sim.terminal import Terminal
 from protocols.jt808 import messages
 from tests.firmware_sim.platform_in_memory import Link, Platform, frames_in
 from tracks.verdict import Reject

@@ -10,11 +10,11 @@ import pytest
 
 from firmware_sim.broker import Broker
 from firmware_sim.faults import spoil_line
+from firmware_sim.manners import Identity
 from firmware_sim.mqtt import CONNACK, CONNECT, PUBLISH, OverMqtt, Packets, Target, message, packet, publish
 from firmware_sim.recordings import RecordingError
 from firmware_sim.replay import replay
 from firmware_sim.report import AT_ONCE, Due, Fix
-from firmware_sim.terminal import Identity
 from firmware_sim.tracker import Tracker, sentences
 from fix_broker import Publisher
 from protocols.nmea.describe import describe

@@ -15,9 +15,10 @@ from firmware_sim.fleet import Fleet, Plan
 from firmware_sim.handset import Handset
 from firmware_sim.link import Address, BackOff, hold
 from firmware_sim.load import Load, run
+from firmware_sim.manners import Identity, Manners
 from firmware_sim.replay import replay
 from firmware_sim.report import AT_ONCE, Due, Fix
-from firmware_sim.terminal import Identity, Manners, Terminal
+from firmware_sim.terminal import Terminal
 from protocols.jt808 import messages
 from protocols.jt808.framing import Deframer
 from protocols.jt808.header import V2019

@@ -2,8 +2,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from firmware_sim.manners import Identity, Manners
 from firmware_sim.report import AT_ONCE, Due, Fix, report_body
-from firmware_sim.terminal import Identity, Manners, State, Terminal
+from firmware_sim.states import State
+from firmware_sim.terminal import Terminal
 from protocols.jt808 import messages
 from protocols.jt808.header import V2011, V2013, V2019
 from tests.firmware_sim.platform_in_memory import CODE, Link, Platform, frames_in, reports_of, say

@@ -9,7 +9,9 @@ from random import Random
 from typing import Any
 
 from firmware_sim.link import Address, BackOff, Machine, hold
-from firmware_sim.terminal import Identity, Manners, State, Terminal
+from firmware_sim.manners import Identity, Manners
+from firmware_sim.states import State
+from firmware_sim.terminal import Terminal
 from storage.commands import CommandResult, send_command
 
 PATIENCE_S = 20.0
