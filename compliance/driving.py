@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracks.event import NO_SIGNALS, Ended, EventBatch, Kind, Level, Phase, Signals, Value, event_ids, together
-from tracks.fix import ABSENT
+from tracks.fix import ABSENT, FixBatch
 from tracks.spans import Index, Mask
 from tracks.track import Memory, Standing, TrackBatch, pick, put, steps, telling
 from tracks.week import NIGHT, WEEK_MINUTES, Window, calendar, minute_of_week, within_day
@@ -285,38 +285,38 @@ def _alarms(track: TrackBatch, standing: Standing) -> Signals:
 _GRAVE: Final = np.array([GRAVE.get(bit, Level.NOTICE) for bit in range(BITS)], np.uint8)
 
 
-def silent(limits: Limits, terminal_id: Index, last_us: Index, *, now_us: int, before_us: int) -> EventBatch:
-    """Silence that lasts: terminals on duty whose time ran out after `before_us` and until `now_us`; `last_us` is their last fix.
+def silent(limits: Limits, last: FixBatch, *, now_us: int, before_us: int) -> EventBatch:
+    """Silence that lasts: terminals on duty whose time ran out after `before_us` and until `now_us`; `last` has the last fix of each.
 
-    Each is told once, by the sweep that finds it, under the id that `Driving` closes it with; `before_us` is the sweep before.
-    A silence that is filled later by what the terminal had stored never was one: the rewound terminal withdraws it.
+    Each has the id that `Driving` closes it with, so telling one again adds nothing.
+    A silence that is filled later by what the terminal had stored never was one.
     """
-    row = limits.row(terminal_id)
+    row = limits.row(last.terminal_id)
     limit_us = _limit_us(limits, row)
-    due_us = last_us + limit_us
-    some = np.flatnonzero((last_us != 0) & (due_us > before_us) & (due_us <= now_us))
+    due_us = last.time_us + limit_us
+    some = np.flatnonzero((due_us > before_us) & (due_us <= now_us))
     some = some[limits.on_duty(row[some], due_us[some])]
-    count, start_us, terminal_id = len(some), last_us[some], terminal_id[some]
+    last, count = last.take(some), len(some)
     nothing, unknown = np.zeros(count, np.int64), np.full(count, ABSENT, np.int64)
     return EventBatch(
-        id=event_ids(terminal_id, Kind.OFFLINE, nothing, start_us),
+        id=event_ids(last.terminal_id, Kind.OFFLINE, nothing, last.time_us),
         kind=np.full(count, Kind.OFFLINE, np.uint8),
         phase=np.full(count, Phase.OPENED, np.uint8),
         ended=np.full(count, Ended.OPEN, np.uint8),
         level=np.full(count, Level.WARNING, np.uint8),
-        terminal_id=terminal_id,
-        vehicle_id=unknown,
+        terminal_id=last.terminal_id,
+        vehicle_id=last.vehicle_id,
         subject=nothing,
-        start_us=start_us,
+        start_us=last.time_us,
         end_us=unknown,
         opened_us=due_us[some],
-        last_us=start_us,
-        lat=np.full(count, np.nan),
-        lon=np.full(count, np.nan),
+        last_us=last.time_us,
+        lat=last.lat,
+        lon=last.lon,
         peak=limit_us[some] / 1e6,
         total=np.zeros(count),
-        evidence=np.zeros(count, np.int32),
-        digest=nothing,
+        evidence=np.ones(count, np.int32),
+        digest=last.digest,
         retrospective=np.zeros(count, np.bool_),
         same_as=unknown,
         version=nothing,

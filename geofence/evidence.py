@@ -94,6 +94,7 @@ EVIDENCE: Final[Mapping[Kind, Evidence]] = {
     Kind.PARKED: Evidence(1, 0, gap=Gap.BRIDGE),
     Kind.OFFLINE: Evidence(1, 0),
     Kind.TERMINAL_ALARM: Evidence(1, 0, close_fixes=1, update_s=600),
+    Kind.NON_COMPLIANT_RUNNING: Evidence(2, 300, or_fixes=2, or_total=500, close_fixes=1, update_s=600),
 }
 """Overspeed as the assessment of 2016 counts it (交运发〔2016〕160号: longer than 30 s; several within a minute are one).
 For the others no rule says how long is long: three fixes and a minute are our own, so that one noisy position raises nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -13,11 +14,16 @@ from geofence.corridors import Assignment, CorridorIndex
 from geofence.datum import Datum
 from geofence.fences import FenceIndex
 from geofence.stops import StopIndex
-from storage.geometry import Geometry, ShapeRow
+from storage.geometry import Geometry, GeometryStore, ShapeRow
 
 log: Final = structlog.get_logger("dubhe.rules")
 
 PARTY: Final = "terminal"
+
+
+async def atlas_now(store: GeometryStore) -> Atlas:
+    """The shapes as they are now, made beside the loop."""
+    return await asyncio.to_thread(atlas_of, await store.load())
 
 
 def atlas_of(geometry: Geometry) -> Atlas:

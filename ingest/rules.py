@@ -1,6 +1,6 @@
-"""`Rules`: the batch's fixes against fences, corridors and stops, in the turn of its commit; events are stored with the fixes.
+"""`Rules`: the batch's fixes against shapes, driving rules and papers, in the turn of its commit; events are stored with the fixes.
 
-Where no shape is defined nothing is called, and the batch's way is as without rules.
+Fences, corridors and stops are the atlas; what vehicles may do, and which of them may run, is the regime. Both are always there, if empty.
 A terminal is taken up when its first fixes come: its last saved state, and the stored fixes received since. So a restart, a crash or
 another worker in between changes nothing of what is found; incidents have deterministic ids, so telling one again adds nothing.
 """
@@ -18,8 +18,12 @@ import numpy as np
 import structlog
 
 from geofence.check import Atlas, Checked, begin, check
-from ingest.atlas import atlas_of
+from ingest.atlas import atlas_now
+from ingest.current import Current
+from ingest.regime import Regime, regime_now
+from ingest.settings import Settings
 from storage.errors import StoreUnavailable
+from storage.fleet import FleetStore
 from storage.geometry import GeometryStore
 from storage.rules import RuleStore, SavedState, Told
 from tracks.fix import ABSENT, FixBatch
@@ -46,37 +50,28 @@ class Judged:
 class Rules:
     """The rules of one worker. Batches are judged and adopted one at a time, in order."""
 
-    def __init__(self, geometry: GeometryStore, store: RuleStore, here: Collection[int]) -> None:
-        self.geometry = geometry
+    def __init__(self, geometry: GeometryStore, fleet: FleetStore, store: RuleStore, here: Collection[int], settings: Settings) -> None:
         self.store = store
         self.here = here
         """Terminals with a session at this worker."""
-        self.atlas: Atlas | None = None
-        self._state = begin(Atlas())
+        self.atlas: Current[Atlas] = Current("shapes", lambda: atlas_now(geometry), geometry.changes)
+        self.regime: Current[Regime] = Current("vehicles", lambda: regime_now(fleet, settings), fleet.changes)
+        self._stores = (store, geometry, fleet)
+        self._state = begin(Atlas(), Regime.of(None, settings).rules)
         self._begun_us: dict[int, int] = {}
         """Of each terminal that is taken up: what opened before, the state knows nothing of."""
         self._changed: dict[int, float] = {}
         """Since when a terminal's state is newer than what is saved, the oldest first."""
         self._heard_us = 0
 
-    async def listen(self) -> None:
-        """Keep the atlas current, for ever; batches go on with the old one until the new one is ready."""
-        async for _ in self.geometry.changes():
-            try:
-                await self._load()
-            except StoreUnavailable as error:
-                log.warning("the shapes could not be read; the last ones stay in force", why=str(error))
-            except Exception:
-                log.exception("the shapes could not be read; the last ones stay in force")
-
     async def judge(self, fixes: FixBatch) -> Judged | None:
-        """What is to be stored beside the fixes; None when there is nothing to judge by, or when we fail: fixes are kept all the same."""
+        """What is to be stored beside the fixes; None when there is nothing to judge, or when we fail: fixes are kept all the same."""
         try:
-            atlas = self.atlas or await self._load()
-            if atlas.is_empty or not (fixes.terminal_id != ABSENT).any():
+            if not (fixes.terminal_id != ABSENT).any():
                 return None
-            await self._take_up(fixes, atlas)
-            return self._judged(fixes, check(fixes, atlas, self._state))
+            atlas, regime = await self.atlas.get(), await self.regime.get()
+            await self._take_up(fixes, atlas, regime)
+            return self._judged(fixes, check(fixes, atlas, self._state, regime.rules), regime)
         except StoreUnavailable:
             raise
         except Exception:
@@ -115,8 +110,8 @@ class Rules:
             await self._save(list(self._changed)[: 2 * SAVED_A_SECOND])
             if len(self._changed) == left:
                 break
-        await self.store.close()
-        await self.geometry.close()
+        for store in self._stores:
+            await store.close()
 
     async def _save(self, terminal_ids: list[int]) -> None:
         state = self._state
@@ -131,16 +126,7 @@ class Rules:
             waiting = {each: at for each, at in zip(terminal_ids, since, strict=True) if each in self._begun_us}
             self._changed = waiting | self._changed
 
-    async def _load(self) -> Atlas:
-        geometry = await self.geometry.load()
-        atlas = await asyncio.to_thread(atlas_of, geometry)
-        if self.atlas is not None and self.atlas.version > atlas.version:
-            return self.atlas
-        self.atlas = atlas
-        log.info("shapes in force", version=atlas.version, **{table: len(rows) for table, rows in geometry.shapes.items()})
-        return atlas
-
-    async def _take_up(self, fixes: FixBatch, atlas: Atlas) -> None:
+    async def _take_up(self, fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
         """Bring in the terminals that are not here yet: what was saved of them, and on top of it the fixes stored since."""
         ids, owner = np.unique(fixes.terminal_id, return_inverse=True)
         first_us = np.full(len(ids), np.iinfo(np.int64).max)
@@ -160,7 +146,7 @@ class Rules:
             except ValueError as error:
                 log.warning("a saved state is not this version's; judging begins anew", terminal_id=each.terminal_id, why=str(error))
         if len(since):
-            self._state.adopt(check(since, atlas, self._state).change)
+            self._state.adopt(check(since, atlas, self._state, regime.rules).change)
         self._begun_us |= begun_us
 
     def _forget_gone(self) -> None:
@@ -170,8 +156,14 @@ class Rules:
             for each in gone:
                 del self._begun_us[each]
 
-    def _judged(self, fixes: FixBatch, checked: Checked) -> Judged:
+    def _judged(self, fixes: FixBatch, checked: Checked, regime: Regime) -> Judged:
+        events = checked.events.take(checked.events.latest())
         rewound = checked.rewound
         begun = np.array([self._begun_us[each] for each in rewound.terminal_id.tolist()], np.int64)
-        told = Told(checked.events.take(checked.events.latest()), rewound.terminal_id, np.maximum(rewound.since_us, begun - 1))
+        told = Told(
+            events=events,
+            reasons=regime.reasons(events.vehicle_id, events.start_us),
+            rewound_id=rewound.terminal_id,
+            since_us=np.maximum(rewound.since_us, begun - 1),
+        )
         return Judged(told, checked, int(fixes.received_us.min()))

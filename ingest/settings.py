@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from compliance.vehicles import Policy
+from tracks.week import windows_of
 
 ENVIRONMENT_PREFIX: Final = "DUBHE_"
 NOT_SETTINGS: Final = frozenset({"DUBHE_CONFIG", "DUBHE_REQUIRE_SERVICES", "DUBHE_TEST_TIMESCALE_URL"})
@@ -54,6 +55,7 @@ ALLOWED: Final = {
     "broker": "mqtt://USER:PASSWORD@HOST:PORT or mqtts://… (USER:PASSWORD only where the broker asks for it), or nothing for off",
     "reasons": "all, or reasons such as road_cert_expired, with commas between; -permit_missing takes one away",
     "grace": "REASON=DAYS with commas between, such as annual_review_overdue=15, or nothing",
+    "windows": "windows such as mon-fri 05:30-22:00, sat 07:00-20:00 (without days: every day), or nothing for always",
     "database": "postgresql://USER:PASSWORD@HOST:PORT/NAME (or libpq's host=… dbname=…), or nothing for the embedded database",
 }
 
@@ -108,6 +110,16 @@ class Settings:
     idle_timeout_s: int = _number(300, 5, 86_400, "a connection that says nothing for so long is closed")
     compliance_requires: str = _text("all", "reasons that make a vehicle non-compliant", "reasons")
     compliance_grace_days: str = _text("", "days that a paper still counts after its end, by reason", "grace")
+    speed_kmh_max: int = _number(100, 20, 160, "what a vehicle without a limit of its own may drive; the road's limit holds as well")
+    night_speed_percent: int = _number(80, 10, 100, "how much of their limits coaches may drive from 22:00 to 6:00")
+    driving_day_minutes_max: int = _number(240, 10, 1_440, "driving without a full rest")
+    driving_night_minutes_max: int = _number(120, 10, 1_440, "driving without a full rest, of it between 22:00 and 6:00")
+    driving_24h_minutes_max: int = _number(480, 10, 1_440, "driving within 24 hours")
+    rest_minutes_min: int = _number(20, 1, 240, "how long a full rest is")
+    parked_minutes_max: int = _number(1_440, 1, 525_600, "standing for longer is an incident")
+    offline_minutes_max: int = _number(1_440, 1, 525_600, "silence for longer in duty_hours is an incident")
+    duty_hours: str = _text("", "when vehicles have to be online, and running while not compliant counts", "windows")
+    utc_offset_minutes: int = _number(480, -720, 840, "local time of duty_hours and of nights, in minutes ahead of UTC")
     login_failures_max: int = _number(5, 1, 1_000, "wrong authentication codes from one address before the lock-out")
     lockout_s: int = _number(300, 1, 86_400, "how long a terminal is refused from that address after too many wrong codes")
     broken_frames_max: int = _number(1_000, 10, 1_000_000, "broken frames in one batch before their connection is closed")
@@ -214,6 +226,14 @@ def _is_policy(requires: str = "", grace_days: str = "") -> bool:
     return True
 
 
+def _is_windows(text: str) -> bool:
+    try:
+        windows_of(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_database(text: str) -> bool:
     return urlsplit(text).scheme in {"postgresql", "postgres"} or "=" in text
 
@@ -232,6 +252,7 @@ IS_LIKE: Final[Mapping[str, Callable[[str], bool]]] = {
     "file": lambda text: Path(text).is_file(),
     "reasons": _is_policy,
     "grace": lambda text: _is_policy(grace_days=text),
+    "windows": _is_windows,
     "broker": _is_broker,
     "database": _is_database,
 }

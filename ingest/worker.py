@@ -36,17 +36,20 @@ from ingest.pipeline import DATABASE_AWAY, Pipeline
 from ingest.reading import Reader
 from ingest.rules import Rules
 from ingest.settings import SettingError, Settings, host_port
+from ingest.sweep import Sweeper
 from ingest.tcp import Porter, TcpLink, UdpDoor, now_us
 from protocols.jt808.reassembly import Limits
 from storage.commands import CommandStore
 from storage.errors import SchemaOutdated, StoreUnavailable
+from storage.fleet import FleetStore
 from storage.geometry import GeometryStore
-from storage.lease import BROKER, Lease
+from storage.lease import BROKER, SWEEP, Lease
 from storage.media import MediaStore
 from storage.migrate import require_current
 from storage.registry import Registry
 from storage.rules import RuleStore
 from storage.said import SaidStore
+from storage.sweep import SweepStore
 from storage.writer import TrackWriter
 
 log: Final = structlog.get_logger("dubhe.worker")
@@ -79,6 +82,7 @@ class Worker:
     writer: TrackWriter = field(init=False)
     said: SaidStore = field(init=False)
     rules: Rules = field(init=False)
+    sweeper: Sweeper = field(init=False)
     media: MediaStore = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     parts: Parts = field(init=False)
@@ -112,7 +116,8 @@ class Worker:
         self.registry = Registry(self.url)
         self.writer = TrackWriter(self.url, fixes_days_max=at.fixes_days_max)
         self.said = SaidStore(self.url)
-        self.rules = Rules(GeometryStore(self.url), RuleStore(self.url), self.sessions.of_terminal)
+        self.rules = Rules(GeometryStore(self.url), FleetStore(self.url), RuleStore(self.url), self.sessions.of_terminal, at)
+        self.sweeper = Sweeper(Lease(self.url, SWEEP), SweepStore(self.url), self.rules.regime)
         self.media = MediaStore(self.url, Path(at.data_dir) / "media")
         self.dispatcher = Dispatcher(CommandStore(self.url, self.name), self.links, self.sessions)
         limits = Limits(message_bytes_max=at.message_bytes_max, bytes_max=at.reassembly_bytes_max)
@@ -127,7 +132,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._hear_logins()]
         doing += [self.dispatcher.run(), self.dispatcher.listen(), self.dispatcher.sweep(), self.parts.run()]
-        doing += [self.rules.listen(), self.rules.keep()]
+        doing += [self.rules.atlas.listen(), self.rules.regime.listen(), self.rules.keep(), self.sweeper.run()]
         host, port = host_port(at.tcp_listen)
         self._servers.append(await loop.create_server(lambda: TcpLink(self.porter), host, port, reuse_port=True, backlog=LISTEN_BACKLOG))
         if at.udp_listen:
@@ -234,6 +239,7 @@ class Worker:
         if self.attachments:
             await self.attachments.close()
         await self.rules.close()
+        await self.sweeper.close()
         await self.media.close()
         await self.dispatcher.store.close()
         await self.registry.close()

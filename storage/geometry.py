@@ -114,15 +114,10 @@ def list_shapes(url: str, table: str) -> list[ShapeRow]:
 
 
 def remove_shapes(url: str, table: str, ids: Sequence[int]) -> list[int]:
-    """Take shapes away; the ids of those that were there. With the last of all, what the rules remember goes too."""
-    with _talking(url) as conn, conn.transaction():
-        gone = conn.execute(
-            sql.SQL("DELETE FROM {} WHERE id = ANY(%s) RETURNING id").format(sql.Identifier(table)), (list(ids),)
-        ).fetchall()
-        conn.execute(
-            "DELETE FROM rule_states"
-            " WHERE NOT EXISTS (SELECT FROM fences) AND NOT EXISTS (SELECT FROM corridors) AND NOT EXISTS (SELECT FROM stops)"
-        )
+    """Take shapes away; the ids of those that were there."""
+    delete = sql.SQL("DELETE FROM {} WHERE id = ANY(%s) RETURNING id").format(sql.Identifier(table))
+    with _talking(url) as conn:
+        gone = conn.execute(delete, (list(ids),)).fetchall()
     return [number for (number,) in gone]
 
 

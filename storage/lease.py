@@ -17,6 +17,8 @@ TRY_EVERY_S: Final = 1.0
 
 BROKER: Final = 0x44756268_6D
 """Key of the lease of the one worker that reads from the MQTT broker."""
+SWEEP: Final = 0x44756268_73
+"""Key of the lease of the one worker that looks for silence."""
 
 
 class Lease:

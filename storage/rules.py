@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 import psycopg
+from numpy.typing import NDArray
 
 from storage.connect import AsyncConn, Line
 from storage.errors import blames_server
@@ -32,6 +33,8 @@ class Told:
     """Events to store beside a batch, one row per incident."""
 
     events: EventBatch
+    reasons: NDArray[np.uint32]
+    """Why the vehicle might not run when each began; 0 where it might."""
     rewound_id: Index
     """Terminals whose recent past was judged again …"""
     since_us: Index
@@ -52,7 +55,8 @@ class SavedState:
     packed: bytes
 
 
-def _time(expression: str) -> str:
+def since_epoch(expression: str) -> str:
+    """A time from an expression in µs."""
     return f"timestamptz 'epoch' + {expression} * interval '1 microsecond'"
 
 
@@ -67,10 +71,10 @@ _COLUMNS: Final = {
     "kind": ("text", "{}"),
     "subject": ("bigint", "{}"),
     "level": ("smallint", "{}"),
-    "started_at": ("bigint", _time("{}")),
-    "opened_at": ("bigint", _time("{}")),
-    "last_at": ("bigint", _time("{}")),
-    "ended_at": ("bigint", _time("{}")),
+    "started_at": ("bigint", since_epoch("{}")),
+    "opened_at": ("bigint", since_epoch("{}")),
+    "last_at": ("bigint", since_epoch("{}")),
+    "ended_at": ("bigint", since_epoch("{}")),
     "ended": ("text", "{}"),
     "lat": ("float8", "{}"),
     "lon": ("float8", "{}"),
@@ -81,38 +85,43 @@ _COLUMNS: Final = {
     "retrospective": ("boolean", "{}"),
     "same_as": ("bigint", "{}"),
     "version": ("bigint", "{}"),
+    "reasons": ("integer", "{}"),
+    "withdrawn_at": ("boolean", "CASE WHEN {} THEN now() END"),
 }
 """Column → type in which its values come, and how they become the column."""
 
-_UPSERT: Final = (
+INSERT: Final = (
     f"INSERT INTO events ({', '.join(_COLUMNS)}) SELECT {', '.join(how.format(name) for name, (_, how) in _COLUMNS.items())} "  # noqa: S608 - our own column names
     f"FROM unnest({', '.join(f'%({name})s::{kind}[]' for name, (kind, _) in _COLUMNS.items())}) AS told ({', '.join(_COLUMNS)}) "
-    f"ORDER BY id ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS if name != 'id')}, "
-    "withdrawn_at = NULL"
+    "ORDER BY id"
 )
+_UPSERT: Final = f"{INSERT} ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS if name != 'id')}"
 _WITHDRAW: Final = f"""
 UPDATE events e SET withdrawn_at = now()
 FROM unnest(%(terminals)s::bigint[], %(since)s::bigint[]) AS r (terminal_id, since)
-WHERE e.terminal_id = r.terminal_id AND e.opened_at > {_time("r.since")} AND e.withdrawn_at IS NULL AND NOT e.id = ANY(%(ids)s)
+WHERE e.terminal_id = r.terminal_id AND e.opened_at > {since_epoch("r.since")} AND e.withdrawn_at IS NULL AND NOT e.id = ANY(%(ids)s)
 """  # noqa: S608 - our own words
 _RECALL: Final = f"""
 SELECT terminal_id, {_micros("at")}, {_micros("begun_at")}, {_micros("reach_at")}, packed FROM rule_states WHERE terminal_id = ANY(%s)
 """  # noqa: S608 - our own words
 _SAVE: Final = f"""
 INSERT INTO rule_states (terminal_id, at, begun_at, reach_at, packed)
-SELECT terminal_id, {_time("at")}, {_time("begun_at")}, {_time("reach_at")}, packed
+SELECT terminal_id, {since_epoch("at")}, {since_epoch("begun_at")}, {since_epoch("reach_at")}, packed
 FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bytea[]) AS given (terminal_id, at, begun_at, reach_at, packed)
 ORDER BY terminal_id
 ON CONFLICT (terminal_id) DO UPDATE
 SET at = excluded.at, begun_at = excluded.begun_at, reach_at = excluded.reach_at, packed = excluded.packed
 WHERE rule_states.at <= excluded.at
 """  # noqa: S608 - our own words
+FIX_COLUMNS: Final = f"""f.terminal_id, coalesce(f.vehicle_id, {ABSENT}), {_micros("f.time")} AS time_us, f.dated, f.lat, f.lon,
+    f.speed_kmh, f.course_deg, f.valid, f.alarm_bits, f.status_bits, coalesce(f.satellites, {ABSENT}),
+    f.source, f.backfill, {_micros("f.received_at")}, f.digest"""
+"""Of the table `fixes` as f, what rules look at."""
 _SINCE: Final = f"""
-SELECT f.terminal_id, coalesce(f.vehicle_id, {ABSENT}), {_micros("f.time")}, f.dated, f.lat, f.lon, f.speed_kmh, f.course_deg, f.valid,
-    f.alarm_bits, f.status_bits, coalesce(f.satellites, {ABSENT}), f.source, f.backfill, {_micros("f.received_at")}, f.digest
+SELECT {FIX_COLUMNS}
 FROM unnest(%(ids)s::bigint[], %(since)s::bigint[], %(reach)s::bigint[]) AS w (terminal_id, since, reach)
-JOIN fixes f ON f.terminal_id = w.terminal_id AND f.received_at >= {_time("w.since")} AND f.time >= {_time("w.reach")}
-WHERE f.time >= {_time("%(earliest)s::bigint")}
+JOIN fixes f ON f.terminal_id = w.terminal_id AND f.received_at >= {since_epoch("w.since")} AND f.time >= {since_epoch("w.reach")}
+WHERE f.time >= {since_epoch("%(earliest)s::bigint")}
 ORDER BY f.received_at, f.time, f.digest
 """  # noqa: S608 - our own words
 
@@ -125,7 +134,7 @@ async def tell(conn: AsyncConn, told: Told) -> bool:
                 since = np.maximum(told.since_us, 0).tolist()
                 await conn.execute(_WITHDRAW, {"terminals": told.rewound_id.tolist(), "since": since, "ids": told.events.id.tolist()})
             if len(told.events):
-                await conn.execute(_UPSERT, _values(told.events))
+                await conn.execute(_UPSERT, row_values(told))
     except psycopg.Error as error:
         if blames_server(error):
             raise
@@ -133,7 +142,9 @@ async def tell(conn: AsyncConn, told: Told) -> bool:
     return True
 
 
-def _values(events: EventBatch) -> dict[str, list[Any]]:
+def row_values(told: Told) -> dict[str, list[Any]]:
+    """What `INSERT` takes. Running of a vehicle that was compliant after all, as the registry has it by now, did not happen."""
+    events, reasons = told.events, told.reasons.astype(np.int64)
     return {
         "id": events.id.tolist(),
         "terminal_id": events.terminal_id.tolist(),
@@ -155,6 +166,8 @@ def _values(events: EventBatch) -> dict[str, list[Any]]:
         "retrospective": events.retrospective.tolist(),
         "same_as": _optional(events.same_as),
         "version": events.version.tolist(),
+        "reasons": reasons.tolist(),
+        "withdrawn_at": ((events.kind == Kind.NON_COMPLIANT_RUNNING) & (reasons == 0)).tolist(),
     }
 
 
@@ -186,7 +199,7 @@ class RuleStore:
                 "reach": [reach_us[each] for each in since_us],
                 "earliest": min(reach_us.values()),
             }
-            return found, _fixes(await (await conn.execute(_SINCE, values)).fetchall())
+            return found, fixes_of(await (await conn.execute(_SINCE, values)).fetchall())
 
     async def save(self, states: Sequence[SavedState]) -> None:
         """Keep states; a newer one that is kept already stays."""
@@ -195,8 +208,8 @@ class RuleStore:
             await conn.execute(_SAVE, [list(column) for column in columns])
 
 
-def _fixes(rows: Sequence[tuple[Any, ...]]) -> FixBatch:
-    """Rows of `_SINCE` as a batch, without what no rule looks at."""
+def fixes_of(rows: Sequence[tuple[Any, ...]]) -> FixBatch:
+    """Rows of `FIX_COLUMNS` as a batch, without what no rule looks at."""
     count = len(rows)
     if count == 0:
         return FixBatch.empty()

@@ -39,6 +39,7 @@ class Kind(IntEnum):
     PARKED = 14
     OFFLINE = 15
     TERMINAL_ALARM = 16
+    NON_COMPLIANT_RUNNING = 17
 
 
 class About(NamedTuple):
@@ -68,6 +69,7 @@ KINDS: Final[Mapping[Kind, About]] = {
     Kind.PARKED: About("parked", "parked_over", "", "s standing", ""),
     Kind.OFFLINE: About("offline", "offline_over", "", "s silent", ""),
     Kind.TERMINAL_ALARM: About("alarm_raised", "alarm_cleared", "alarm bit", "", ""),
+    Kind.NON_COMPLIANT_RUNNING: About("non_compliant_running", "non_compliant_running_over", "", "km/h", "m driven"),
 }
 """Words and units. The events that open and close an incident are counted and filtered under these words."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -26,6 +27,34 @@ class Window(NamedTuple):
     """Days it starts on, Monday 0."""
     start_minute: int
     stop_minute: int
+
+
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_WINDOW: Final = re.compile(r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))?\s+)?(?P<start>\d?\d:\d\d)-(?P<stop>\d?\d:\d\d)")
+
+
+def windows_of(text: str) -> list[Window]:
+    """Windows as people write them: `mon-fri 05:30-22:00, sat 07:00-20:00`; without days, every day. Raises ValueError."""
+    return [_window(part.strip().lower()) for part in text.split(",") if part.strip()]
+
+
+def _window(text: str) -> Window:
+    found = _WINDOW.fullmatch(text)
+    if found is None:
+        msg = f"{text!r} is no window such as 'mon-fri 05:30-22:00'"
+        raise ValueError(msg)
+    first = DAYS.index(found["first"] or "mon")
+    last = DAYS.index(found["last"] or found["first"] or "sun")
+    days = frozenset((first + nth) % len(DAYS) for nth in range((last - first) % len(DAYS) + 1))
+    return Window(days, _minute(found["start"]), _minute(found["stop"]))
+
+
+def _minute(clock: str) -> int:
+    hours, minutes = map(int, clock.split(":"))
+    if minutes >= 60 or hours * 60 + minutes > DAY_MINUTES:  # noqa: PLR2004 - minutes of an hour
+        msg = f"{clock} is no time of day"
+        raise ValueError(msg)
+    return hours * 60 + minutes
 
 
 def minute_of_week(time_us: Index, zone_s: int) -> Index:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -178,9 +179,10 @@ def test_silence_on_duty_is_offline_and_off_duty_is_not() -> None:
 def test_the_sweep_tells_of_silence_once_under_the_id_that_ends_it() -> None:
     made = Drive().along(grid((0, 0), (3000, 0))).silence(1200).along(grid((3000, 0), (6000, 0)))
     limits = Limits.of([], Limit(offline_max_s=600))
-    terminal_id, last_us = np.array([7, 8, 9]), np.array([made.rows[29]["time_us"], made.rows[29]["time_us"] + 500_000_000, 0])
+    heard = made.fixes().take(np.array([29, 29]))
+    last = replace(heard, terminal_id=np.array([7, 8]), time_us=heard.time_us + np.array([0, 500_000_000]))
     sweeps = [
-        silent(limits, terminal_id, last_us, now_us=NOON_US + second * 1_000_000, before_us=NOON_US + (second - 60) * 1_000_000)
+        silent(limits, last, now_us=NOON_US + second * 1_000_000, before_us=NOON_US + (second - 60) * 1_000_000)
         for second in range(840, 1080, 60)
     ]
     (ended,) = judged([made.fixes()], Atlas(), [Driving(limits)]).incidents(Kind.OFFLINE)
@@ -188,7 +190,7 @@ def test_the_sweep_tells_of_silence_once_under_the_id_that_ends_it() -> None:
     assert [0, 1, 0, 0] == [len(sweep) for sweep in sweeps]
     assert [ended["id"]] == sweeps[1].id.tolist()
     assert ["offline"] == sweeps[1].words()
-    assert [last_us[0]] == sweeps[1].start_us.tolist()
+    assert [last.time_us[0]] == sweeps[1].start_us.tolist()
 
 
 # the terminal's own alarms

@@ -1,0 +1,55 @@
+"""`Current`: something made of what the database has, made anew at each change there, and swapped without a pause."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, Generic, Protocol, TypeVar
+
+import structlog
+
+from storage.errors import StoreUnavailable
+
+log: Final = structlog.get_logger("dubhe.rules")
+
+
+class Versioned(Protocol):
+    """A later one has the higher version."""
+
+    @property
+    def version(self) -> int:
+        """Of what it was made from."""
+        ...
+
+
+Made = TypeVar("Made", bound=Versioned)
+
+
+class Current(Generic[Made]):
+    """The newest of its kind. Who uses it goes on with the one before until the next is ready."""
+
+    def __init__(self, what: str, make: Callable[[], Awaitable[Made]], changes: Callable[[], AsyncIterator[None]]) -> None:
+        self._what = what
+        self._make = make
+        self._changes = changes
+        self.value: Made | None = None
+
+    async def get(self) -> Made:
+        """It. Raises `StoreUnavailable` when there is none yet and none can be made."""
+        return self.value or await self._renew()
+
+    async def listen(self) -> None:
+        """Keep it current, for ever."""
+        async for _ in self._changes():
+            try:
+                await self._renew()
+            except StoreUnavailable as error:
+                log.warning("what the rules judge by could not be read; the last goes on", what=self._what, why=str(error))
+            except Exception:
+                log.exception("what the rules judge by could not be read; the last goes on", what=self._what)
+
+    async def _renew(self) -> Made:
+        made = await self._make()
+        if self.value is None or self.value.version <= made.version:
+            self.value = made
+            log.info("in force", what=self._what, version=made.version)
+        return self.value

@@ -1,0 +1,102 @@
+"""`Sweeper`: what no fix shows. One worker of all does it, as long as it holds the lease.
+
+Silence that lasts has no fix that tells of it: twice a minute the sweeper looks for terminals on duty whose time has run out. It asks the
+table of fixes and remembers nothing, so another may go on with it at any time. When the registry changes, it also corrects the reasons of
+events that last or began lately. What vehicles do from the next fix on is the rules' own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import structlog
+
+from compliance.driving import silent
+from ingest.current import Current
+from ingest.regime import Regime
+from storage.errors import StoreUnavailable
+from storage.lease import Lease
+from storage.sweep import SweepStore
+
+log: Final = structlog.get_logger("dubhe.sweep")
+
+EVERY_S: Final = 30.0
+RETURN_S: Final = 300.0
+"""After a start, a change of sweeper or an absence of the database terminals have so long to come back before silence counts."""
+LOOK_BACK_S: Final = 86_400
+"""Silence whose time ran out longer ago is told when it ends."""
+REVIEW_DAYS: Final = 31
+"""So far back the reasons of events follow the registry, and silence that was filled after all is withdrawn."""
+
+
+class Sweeper:
+    """Sweeps for all workers."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        store: SweepStore,
+        regime: Current[Regime],
+        *,
+        every_s: float = EVERY_S,
+        return_s: float = RETURN_S,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+    ) -> None:
+        self._lease = lease
+        self._store = store
+        self._regime = regime
+        self._every_s = every_s
+        self._return_s = return_s
+        self._now_us = now_us
+        self._reviewed: Regime | None = None
+
+    async def run(self) -> None:
+        """Sweep whenever it is ours to do, for ever."""
+        while True:
+            await self._lease.acquire()
+            try:
+                await self._review(await self._regime.get())
+                await asyncio.sleep(self._return_s)
+                while await self._lease.held():
+                    await self.sweep()
+                    await asyncio.sleep(self._every_s)
+            except StoreUnavailable as error:
+                log.warning("the sweep is put off", why=str(error))
+                await asyncio.sleep(self._every_s)
+            except Exception:
+                log.exception("the sweep failed; it is tried again")
+                await asyncio.sleep(self._every_s)
+
+    async def close(self) -> None:
+        """Let another sweep."""
+        await self._lease.release()
+        await self._store.close()
+
+    async def sweep(self) -> None:
+        """One round. Raises `StoreUnavailable`."""
+        regime, now_us = await self._regime.get(), self._now_us()
+        if regime is not self._reviewed:
+            await self._review(regime)
+        before_us = now_us - LOOK_BACK_S * 1_000_000
+        longest_s, shortest_s = (float(edge(regime.limits.offline_max_s)) for edge in (np.max, np.min))
+        last = await self._store.last_fixes(before_us - int(longest_s * 1e6), now_us - int(shortest_s * 1e6))
+        events = silent(regime.limits, last, now_us=now_us, before_us=before_us)
+        await self._store.tell_silent(events, regime.reasons(events.vehicle_id, events.start_us), REVIEW_DAYS)
+
+    async def _review(self, regime: Regime) -> None:
+        """Bring the reasons of events up to date with the registry."""
+        after = 0
+        while True:
+            ids, vehicle_id, start_us, reasons = await self._store.events_to_review(after, REVIEW_DAYS)
+            if len(ids) == 0:
+                break
+            now = regime.reasons(vehicle_id, start_us)
+            wrong = now != reasons
+            if wrong.any():
+                await self._store.correct(ids[wrong], now[wrong])
+            after = int(ids[-1])
+        self._reviewed = regime
