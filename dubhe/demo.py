@@ -41,7 +41,6 @@ from ingest.settings import Settings
 from protocols.jt808.frames import frame_of
 from storage.health import arrivals
 from storage.incidents import Incident, counted, incidents
-from storage.migrate import migrate
 
 DATA_DIR: Final = Path(".demo")
 SPEED: Final = 10.0
@@ -83,7 +82,6 @@ def run(*, seconds: float, terminals: int, seed: int) -> int:
     console.print("[bold]Dubhe 天枢[/] starting PostgreSQL and the gateway 启动数据库与网关 …")
     settings = Settings.load()
     with database(settings) as url:
-        migrate(url)
         fast_s = min(max(seconds - LAST_REPORTS_S, 1), FAST_S) if seconds else FAST_S
         behind_s = (SPEED - 1) * fast_s
         plan = Plan(
