@@ -32,8 +32,8 @@ DETOUR_CLEAR_M: Final = 150.0
 """A detour keeps so far from all roads of the fleet."""
 DETOUR_PLACES: Final = 25
 """Where along it that is looked at."""
-DETOUR_END_M: Final = 700.0
-"""And so far along its own from both termini and from tunnels."""
+DETOUR_END_M: Final = 2_000.0
+"""And so far along its own from tunnels and from both termini, where a line may turn about before it is on its way."""
 LEAD_INTERVALS: Final = 3
 """A bus that strays is found so many reports before it does."""
 

@@ -42,8 +42,8 @@ def strays(run: Run, *, since: float = 0.0, half_width_m: float = ASTRAY_M) -> l
 
 
 def calls(run: Run, *, since: float = 0.0, radius_m: float = STOP_M) -> Iterator[tuple[Stop, Spell]]:
-    """When it was at which stop of its road, in order."""
-    for stop in run.road.stops:
+    """When it was at which stop of its line; also one near which a detour only passes."""
+    for stop in (run.road.line or run.road).stops:
         for spell in spells(run, partial(_near, stop, radius_m), since=since):
             yield stop, spell
 

@@ -82,12 +82,13 @@ def test_what_is_found_on_line_71_is_what_the_buses_did(database_url: str, tmp_p
     missed, kinds = [], []
     for terminal, runs in zip(fleet.terminals, fleet.runs, strict=True):
         interval_s = max(run.interval_s for run in runs)
+        first_s = next(runs[0].start + second for second in runs[0].reports if runs[0].start + second >= start)
         for each in did(terminal.identity.name, runs, start):
             near = [other for other in found if other[:3] == each[:3] and together(other.spell, each.spell, interval_s)]
-            over = each.spell.stop + 4 * interval_s < terminal.last_fix.time
-            if over and not (len(near) == 1 and within_an_interval(near[0].spell, each.spell, interval_s)):
+            seen = first_s < each.spell.start and each.spell.stop + 4 * interval_s < terminal.last_fix.time
+            if seen and not (len(near) == 1 and within_an_interval(near[0].spell, each.spell, interval_s)):
                 missed.append((each, near, interval_s))
-            kinds += [each.kind] * over
+            kinds += [each.kind] * seen
             found = [other for other in found if other not in near]
 
     assert fleet.finished
