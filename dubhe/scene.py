@@ -27,8 +27,6 @@ from tracks.event import KINDS, Kind
 DATUM: Final = Datum.WGS84
 """Of line and stops by their geometry: stops lie on the line, and both files declare CRS84. The other position of each stop, in its
 properties, is in no datum at all and is not used (tests/traces/README.md). The fences were drawn on the line."""
-SHIFT_NAMES: Final = 20_000
-"""Numbers between the first buses of one shift and of the next."""
 REST_S: Final = 1_800
 """A bus that reported so shortly before is still elsewhere on its way, and another shift drives."""
 SEEN_REPORTS: Final = 2
@@ -43,7 +41,7 @@ Places = dict[tuple[str, int], str]
 def rested(url: str, plan: Plan, start: datetime) -> Plan:
     """The plan for the first shift of buses that have not reported for a while before `start`."""
     for shift in count():
-        fresh = replace(plan, first_name=plan.first_name + shift * SHIFT_NAMES)
+        fresh = replace(plan, first_name=plan.first_name + shift * (plan.terminals + plan.nmea))
         since = datetime.fromtimestamp(start.timestamp() - REST_S, start.tzinfo)
         if not arrivals(url, since, names(fresh)).fixes:
             return fresh
