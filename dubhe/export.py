@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import chain
@@ -18,12 +18,13 @@ from xml.sax.saxutils import escape
 
 import xlsxwriter
 
+from geofence.quality import Quality
 from storage.reader import TrackRow, track
 
 BEIJING: Final = timezone(timedelta(hours=8))
 COLUMNS: Final = (
     "time", "terminal", "lat", "lon", "altitude_m", "speed_kmh", "course_deg", "valid", "alarm_bits", "status_bits", "mileage_km",
-    "satellites", "signal", "source", "backfill", "received_at",
+    "satellites", "signal", "source", "backfill", "quality", "received_at",
 )  # fmt: skip
 
 
@@ -98,8 +99,16 @@ def _stamp(time: datetime) -> str:
 
 
 def _values(row: TrackRow) -> list[Any]:
-    values = [getattr(row, name) for name in COLUMNS]
-    return [_stamp(value) if isinstance(value, datetime) else value for value in values]
+    values = ((name, getattr(row, name)) for name in COLUMNS)
+    return [SHOWN[name](value) if name in SHOWN else value for name, value in values]
+
+
+SHOWN: Final[Mapping[str, Callable[[Any], str]]] = {
+    "time": _stamp,
+    "received_at": _stamp,
+    "quality": lambda flags: " ".join(flag.name.lower() for flag in Quality(flags) if flag.name),
+}
+"""How the columns are written that are not written as they are; a good fix has no word of quality."""
 
 
 def _csv(out: IO[str], _who: str, rows: Iterable[TrackRow]) -> None:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from geofence.quality import faults
 from ingest import receipts
 from ingest.conversation import Spoken
 from ingest.gather import Gather, Gathered
@@ -129,8 +130,9 @@ class Pipeline:
         """One transaction; what the rules find in the fixes is stored with them, and becomes their state afterwards."""
         read.watch.lap("turn")
         judged = await self.rules.judge(read.fixes)
+        fixes = replace(read.fixes, quality=judged.checked.quality if judged else faults(read.fixes))
         read.watch.lap("judge")
-        committed = await self.writer.commit(read.fixes, read.rejects, judged.told if judged else None)
+        committed = await self.writer.commit(fixes, read.rejects, judged.told if judged else None)
         self.rules.adopt(judged)
         if not committed.told:
             log.error("the database refused events; the fixes are stored without", fixes=len(read.fixes))

@@ -81,7 +81,7 @@ class Rows:
         *columns, raw = zip(*self._fixes, strict=True)
         spans = Spans.of(raw)
         named = _arrays(FixBatch, columns)
-        return FixBatch(**named, digest=digest64(spans), raw=spans)
+        return FixBatch(**named, quality=np.zeros(len(raw), np.uint16), digest=digest64(spans), raw=spans)
 
     def rejects(self) -> RejectBatch:
         """The rejects as columns."""

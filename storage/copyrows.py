@@ -115,6 +115,7 @@ FIXES: Final = Table(
         Field("valid", "valid", "?"),
         Field("dated", "dated", "?"),
         Field("backfill", "backfill", "?"),
+        Field("quality", "quality", ">i4"),
         Field("source", "source", "", words=SOURCES),
         Field("raw", "raw", ""),
     ),

@@ -48,6 +48,7 @@ class TrackRow:
     signal: int | None
     source: str
     backfill: bool
+    quality: int
     received_at: datetime
     raw: bytes
 
@@ -71,7 +72,8 @@ SELECT DISTINCT b.terminal_id, v.id FROM vehicles v JOIN bindings b ON b.vehicle
 
 _FIXES: Final = """
 SELECT f.time, t.name AS terminal, f.lat, f.lon, f.altitude_m, f.speed_kmh, f.course_deg, f.valid, f.dated, f.alarm_bits,
-    f.status_bits, f.mileage_km, f.satellites, f.signal, f.source, f.backfill, f.received_at, f.raw
+    f.status_bits, f.mileage_km, f.satellites, f.signal, f.source, f.backfill, f.quality,
+    f.received_at, f.raw
 FROM fixes f JOIN terminals t ON t.id = f.terminal_id
 WHERE f.terminal_id = {terminal} AND ({vehicle}::bigint IS NULL OR f.vehicle_id = {vehicle}) AND f.time >= {start} AND f.time < {stop}
 """

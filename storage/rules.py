@@ -236,6 +236,7 @@ def fixes_of(rows: Sequence[tuple[Any, ...]]) -> FixBatch:
         source=np.array([SOURCES.index(word) for word in source], np.uint8),
         backfill=np.array(backfill, np.bool_),
         received_us=np.array(received, np.int64),
+        quality=np.zeros(count, np.uint16),
         digest=np.array(digest, np.int64),
         raw=Spans.blank(count),
     )

@@ -212,6 +212,7 @@ def fixes_of(raw: Sequence[bytes], **columns: Any) -> FixBatch:
         "source": 0,
         "backfill": False,
         "received_us": NOON_US + 60_000_000,
+        "quality": 0,
         "digest": digest64(spans),
     }
     about = FixBatch.columns()

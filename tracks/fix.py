@@ -45,6 +45,7 @@ class FixBatch(Batch):
     source: NDArray[np.uint8] = column("uint8", "", "door it came through, position in SOURCES")
     backfill: NDArray[np.bool_] = column("bool", "", "stored by the terminal while offline and sent late")
     received_us: NDArray[np.int64] = column("int64", "µs since 1970 UTC", "when the bytes reached the gateway")
+    quality: NDArray[np.uint16] = column("uint16", "", "flags of the quality gate; 0: good, as far as is known when it is stored")
     digest: NDArray[np.int64] = column("int64", "", "64-bit digest of raw; with terminal and time the identity of a report")
     raw: Spans = column(None, "", "the report's own bytes, kept as evidence")
 

@@ -120,6 +120,7 @@ def _decoded(reports: _Reports, received_us: NDArray[np.int64], zone_s: int) -> 
         source=np.full(count, SOURCES.index("jt808"), np.uint8),
         backfill=reports.backfill,
         received_us=received_us,
+        quality=np.zeros(count, np.uint16),
         digest=digest64(spans),
         raw=spans,
     )

@@ -74,7 +74,8 @@ def tick(rng: np.random.Generator, lines: np.ndarray, vehicles: int, number: int
         speed_kmh=np.full(vehicles, 43, np.float32), course_deg=course.astype(np.float32), valid=np.ones(vehicles, np.bool_),
         alarm_bits=zeros, status_bits=zeros + 3, mileage_km=np.zeros(vehicles), satellites=np.full(vehicles, 12, np.int16),
         signal=np.zeros(vehicles, np.int16), source=np.zeros(vehicles, np.uint8), backfill=np.zeros(vehicles, np.bool_),
-        received_us=time_us + 1_000_000, digest=np.arange(vehicles) + number, raw=Spans.of([b""] * vehicles),
+        received_us=time_us + 1_000_000, quality=np.zeros(vehicles, np.uint16),
+        digest=np.arange(vehicles) + number, raw=Spans.of([b""] * vehicles),
     )  # fmt: skip
 
 

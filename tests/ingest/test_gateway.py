@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import socket
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dubhe.export import write_track
 from fix_db import rows
 from fix_terminals import until
 from fix_worker import Raw, batch, play, report, worker
+from geofence.quality import Quality
 from ingest.conversation import Lockout
 from protocols.jt808 import messages
 from protocols.jt808.frames import frame_of
@@ -664,6 +668,27 @@ def test_a_clock_that_is_years_ahead_makes_no_days_of_its_own(database_url: str)
             assert await raw.result(0x0200, report()) == 0
 
     play(story())
+
+
+def test_what_is_wrong_with_a_fix_is_stored_with_it_also_without_shapes(database_url: str, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with worker(database_url, admission="lenient") as (_, port):
+            raw = await Raw.connect(port)
+            lost = report(1)[:4] + bytes(4) + report(1)[8:]
+            far = report(2, lat=1_000_000)
+
+            assert await raw.result(0x0704, batch(report(), lost, far)) == 0
+
+    play(story())
+    file = tmp_path / "track.csv"
+    write_track(database_url, "13800138000", start="2026-11-24", stop="2026-11-25", form="csv", output=file)
+    with file.open(encoding="utf-8", newline="") as lines:
+        words = [row["quality"] for row in csv.DictReader(lines)]
+
+    assert [(0,), (int(Quality.NOT_POSITIONED),), (int(Quality.OUTSIDE_CHINA),)] == rows(
+        database_url, "SELECT quality FROM fixes ORDER BY time"
+    )
+    assert ["", "not_positioned", "outside_china"] == words
 
 
 def test_a_frame_too_long_closes_the_link_however_tcp_cuts_it(database_url: str) -> None:

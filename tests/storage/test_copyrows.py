@@ -103,6 +103,7 @@ def fix_batches(draw: st.DrawFn) -> FixBatch:
         valid=many(st.booleans()),
         dated=many(st.booleans()),
         backfill=many(st.booleans()),
+        quality=many(st.integers(0, 0xFFFF)),
         source=many(st.integers(0, len(SOURCES) - 1)),
     )
 
@@ -158,7 +159,7 @@ def test_no_rows_are_an_empty_stream() -> None:
 
 
 def test_the_bytes_of_each_column_are_the_golden_ones() -> None:
-    full = fixes_of([b"\x01\x02\x03"], vehicle_id=7, alarm_bits=1, time_us=NOON_US, digest=-2)
+    full = fixes_of([b"\x01\x02\x03"], vehicle_id=7, alarm_bits=1, quality=0x0140, time_us=NOON_US, digest=-2)
     bare = fixes_of([b""], lat=math.nan, lon=math.inf, altitude_m=math.nan, speed_kmh=-math.inf, course_deg=math.nan,
                     mileage_km=math.nan, satellites=ABSENT, signal=ABSENT, source=1, valid=False, digest=0)  # fmt: skip
     told = [

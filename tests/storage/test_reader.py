@@ -59,7 +59,7 @@ def test_a_row_has_everything_the_table_has(store_url: str) -> None:
 
     assert (fix.time, fix.time.utcoffset(), fix.received_at) == (NOON, timedelta(0), NOON + timedelta(seconds=60))
     assert (fix.terminal, fix.lat, fix.lon, fix.altitude_m, fix.speed_kmh, fix.course_deg) == ("138", None, 103.25, 500.0, 42.5, 90.0)
-    assert (fix.valid, fix.dated, fix.backfill, fix.alarm_bits, fix.status_bits) == (True, True, False, 5, 3)
+    assert (fix.valid, fix.dated, fix.backfill, fix.quality, fix.alarm_bits, fix.status_bits) == (True, True, False, 0, 5, 3)
     assert (fix.mileage_km, fix.satellites, fix.signal, fix.source, fix.raw) == (10.5, 12, 20, "jt808", b"raw")
 
 

@@ -68,14 +68,15 @@ def test_every_column_comes_back_as_it_went_in(store_url: str) -> None:
         signal=[0, ABSENT],
         source=[0, 1],
         backfill=[True, False],
+        quality=[0xFFFF, 0],
         digest=[-1, 2**63 - 1],
     )
     noon = datetime.fromtimestamp(NOON_US / 1e6, UTC)
     expected = [
         (noon, 7, 70, noon + timedelta(seconds=60), -1, -89.999999, 179.999999, 0xFFFF_FFFF, 2, 429_496_729.5, -12.0, 0.0, 0.0,
-         255, 0, True, True, True, "jt808", b"\x00\x01raw"),
+         255, 0, True, True, True, "jt808", b"\x00\x01raw", 0xFFFF),
         (noon + timedelta(seconds=1), 8, None, noon + timedelta(seconds=60), 2**63 - 1, 30.123456, -103.654321, 0, 0xFFFF_FFFF,
-         None, 8848.0, 123.4, 359.0, None, None, False, False, False, "nmea", b""),
+         None, 8848.0, 123.4, 359.0, None, None, False, False, False, "nmea", b"", 0),
     ]  # fmt: skip
 
     assert told(committed(store_url, batch)[0]) == (2, 0, 0)
