@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Final
 
@@ -40,12 +40,9 @@ Places = dict[tuple[str, int], str]
 
 def rested(url: str, plan: Plan, start: datetime) -> Plan:
     """The plan for the first shift of buses that have not reported for a while before `start`."""
-    for shift in count():
-        fresh = replace(plan, first_name=plan.first_name + shift * (plan.terminals + plan.nmea))
-        since = datetime.fromtimestamp(start.timestamp() - REST_S, start.tzinfo)
-        if not arrivals(url, since, names(fresh)).fixes:
-            return fresh
-    raise AssertionError
+    since = start - timedelta(seconds=REST_S)
+    shifts = (replace(plan, first_name=plan.first_name + shift * (plan.terminals + plan.nmea)) for shift in count())
+    return next(each for each in shifts if not arrivals(url, since, names(each)).fixes)
 
 
 def names(plan: Plan) -> list[str]:
