@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import structlog
 
-from geofence.check import Atlas, Checked, begin, check
+from geofence.check import Atlas, Checked, RewoundBatch, begin, check
 from ingest.atlas import atlas_now
 from ingest.current import Current
 from ingest.regime import Regime, regime_now
@@ -26,7 +26,9 @@ from storage.errors import StoreUnavailable
 from storage.fleet import FleetStore
 from storage.geometry import GeometryStore
 from storage.rules import RuleStore, SavedState, Told
+from tracks.event import EventBatch
 from tracks.fix import ABSENT, FixBatch
+from tracks.track import rows_of
 
 log: Final = structlog.get_logger("dubhe.rules")
 
@@ -62,6 +64,8 @@ class Rules:
         """Of each terminal that is taken up: what opened before, the state knows nothing of."""
         self._changed: dict[int, float] = {}
         """Since when a terminal's state is newer than what is saved, the oldest first."""
+        self._recalled: list[Checked] = []
+        """What stored fixes amount to of terminals taken up, and is not told yet."""
         self._heard_us = 0
 
     async def judge(self, fixes: FixBatch) -> Judged | None:
@@ -83,6 +87,7 @@ class Rules:
         if judged is None:
             return
         self._state.adopt(judged.checked.change)
+        self._recalled.clear()
         self._heard_us = judged.received_us
         now = time.monotonic()
         for terminal_id in judged.checked.change.work.terminal_id.tolist():
@@ -146,7 +151,9 @@ class Rules:
             except ValueError as error:
                 log.warning("a saved state is not this version's; judging begins anew", terminal_id=each.terminal_id, why=str(error))
         if len(since):
-            self._state.adopt(check(since, atlas, self._state, regime.rules).change)
+            recalled = check(since, atlas, self._state, regime.rules)
+            self._state.adopt(recalled.change)
+            self._recalled.append(recalled)
         self._begun_us |= begun_us
 
     def _forget_gone(self) -> None:
@@ -157,8 +164,13 @@ class Rules:
                 del self._begun_us[each]
 
     def _judged(self, fixes: FixBatch, checked: Checked, regime: Regime) -> Judged:
-        events = checked.events.take(checked.events.latest())
-        rewound = checked.rewound
+        """What stored fixes have shown is told again with it: the rules may have changed since they were judged."""
+        every = [*self._recalled, checked]
+        events = EventBatch.empty()
+        for each in every:
+            events = EventBatch.concat([_standing(events, each.rewound), each.events])
+        events = events.take(events.latest())
+        rewound = RewoundBatch.concat([each.rewound for each in every])
         begun = np.array([self._begun_us[each] for each in rewound.terminal_id.tolist()], np.int64)
         told = Told(
             events=events,
@@ -167,3 +179,11 @@ class Rules:
             since_us=np.maximum(rewound.since_us, begun - 1),
         )
         return Judged(told, checked, int(fixes.received_us.min()))
+
+
+def _standing(events: EventBatch, rewound: RewoundBatch) -> EventBatch:
+    """The events without what has been judged again since."""
+    if len(rewound) == 0:
+        return events
+    row = rows_of(events.terminal_id, rewound.terminal_id)
+    return events.take(np.flatnonzero((row < 0) | (events.opened_us <= rewound.since_us[row])))

@@ -116,11 +116,12 @@ def test_a_vehicles_own_speed_limit_holds_without_a_restart(database_url: str) -
     async def story() -> None:
         code = in_a_vehicle(database_url)
         async with worker(database_url, **ASKED) as (running, port):
-            await drive(port, code, through(0, 5))
+            terminal = await drive(port, code, through(0, 5))
             before = version(running)
             rows(database_url, "UPDATE vehicles SET max_kmh = 30 RETURNING 1")
             await until(lambda: version(running) > before)
-            await drive(port, code, through(5, 5))
+            for body in through(5, 5):
+                assert await terminal.result(0x0200, body) == 0
 
     play(story())
     assert rows(database_url, "SELECT kind, started_at::text FROM events") == [("overspeed", "2026-11-24 00:00:50+00")]

@@ -268,3 +268,19 @@ def test_what_cannot_be_read_is_said_by_feature_and_the_rest_is_taken(database_u
     assert len(taken.ids) == 2
     (problem,) = taken.problems
     assert "feature 2 line" in problem
+
+
+def test_what_a_rule_made_since_finds_in_stored_fixes_is_told(database_url: str) -> None:
+    """The fence comes while nobody is there to judge by it; what the vehicle does in it has begun before."""
+
+    async def story() -> None:
+        code = registered(database_url)
+        async with worker(database_url, "w1") as (_, port):
+            await drive(port, code, through(0, 7))
+        rows(database_url, "DELETE FROM rule_states RETURNING 1")
+        import_fences(database_url, square(0), Datum.WGS84, None)
+        async with worker(database_url, "w2") as (_, port):
+            await drive(port, code, through(7, 1))
+        assert rows(database_url, "SELECT kind, started_at::text FROM events") == [("inside", "2026-11-24 00:00:50+00")]
+
+    play(story())
