@@ -7,6 +7,7 @@ whatever else is in the batch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,8 +29,22 @@ MERGE_US: Final = 120_000_000
 COOL_US: Final = 900_000_000
 """How long a closed incident is remembered for that: longer than the merged kinds take to become certain."""
 
-SAME: Final = {1: Kind.OVERSPEED, 2: Kind.FATIGUE, 18: Kind.DAY_DRIVING, 19: Kind.PARKED, 23: Kind.DEVIATION}
+SAME: Final[Mapping[int, tuple[Kind, ...]]] = {
+    1: (Kind.OVERSPEED, Kind.OVERSPEED_INSIDE),
+    2: (Kind.FATIGUE,),
+    18: (Kind.DAY_DRIVING,),
+    19: (Kind.PARKED,),
+    20: (Kind.INSIDE, Kind.OUTSIDE),
+    21: (Kind.DEVIATION,),
+    23: (Kind.DEVIATION,),
+}
 """Alarm bits of the terminal (JT/T 808) that mean what the platform finds too: the two become one incident."""
+
+CROSSING: Final = (20, 21)
+"""Bits that tell of a way in or out: they mean an incident that begins or ends there, not one that lasts."""
+
+_KINDS: Final = sorted({kind for kinds in SAME.values() for kind in kinds})
+_BITS: Final = {kind: [bit for bit, kinds in SAME.items() if kind in kinds] for kind in _KINDS}
 
 INCIDENT: Final = np.dtype(
     [("kind", "u1"), ("state", "u1"), ("level", "u1"), ("told_level", "u1"), ("recovery", "u2"), ("retrospective", "?"),
@@ -246,7 +261,7 @@ def _escalate(rows: NDArray[Any], at: Index, enough: NDArray[Any]) -> None:
 def _merges(rows: NDArray[Any]) -> Mask:
     """Whether terminal and platform may both find it."""
     told_by_bit = (rows["kind"] == Kind.TERMINAL_ALARM) & np.isin(rows["subject"], list(SAME))
-    merges: Mask = told_by_bit | np.isin(rows["kind"], list(SAME.values()))
+    merges: Mask = told_by_bit | np.isin(rows["kind"], _KINDS)
     return merges
 
 
@@ -259,15 +274,24 @@ def _name(rows: NDArray[Any], at: Index, terminal_id: Index, owner: Index) -> No
         terminals = others["kind"] == Kind.TERMINAL_ALARM
         mine = rows[this]
         if mine["kind"] == Kind.TERMINAL_ALARM:
-            match = ~terminals & (others["kind"] == SAME[int(mine["subject"])])
+            match = ~terminals & np.isin(others["kind"], SAME[int(mine["subject"])])
+            if mine["subject"] in CROSSING:
+                ends = (others["state"] == State.RECOVERING) | (others["state"] == State.COOLING)
+                match &= _near(others["start_us"], mine) | ends & _near(others["over_us"], mine)
         else:
-            match = terminals & (others["subject"] == {kind: bit for bit, kind in SAME.items()}[Kind(mine["kind"])])
-            match &= others["opened_us"] < mine["opened_us"]
+            match = terminals & np.isin(others["subject"], _BITS[Kind(mine["kind"])]) & (others["opened_us"] < mine["opened_us"])
+            match &= ~np.isin(others["subject"], CROSSING) | _near(others["start_us"], mine)
         closed = others["state"] == State.COOLING
         near = (others["over_us"] >= mine["start_us"] - MERGE_US) & (mine["opened_us"] - others["over_us"] <= COOL_US)
         match &= (others["id"] != 0) & (~closed | near)
         if match.any():
             rows["same_as"][this] = others["id"][match][np.argmin(others["opened_us"][match])]
+
+
+def _near(time_us: Index, incident: Any) -> Mask:  # noqa: ANN401 - an element of a structured array
+    """Which times are close to the begin of an incident."""
+    near: Mask = np.abs(time_us - incident["start_us"]) <= MERGE_US
+    return near
 
 
 def _moments(track: TrackBatch, signals: Signals, version: int) -> _Told:

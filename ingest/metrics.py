@@ -37,6 +37,12 @@ DUPLICATES = Counter("gateway_fixes_repeated", "Fixes sent again that were store
 REJECTS = Counter("gateway_rejects", "Frames and reports refused, by reason", ["reason"], registry=REGISTRY)
 REFUSED = Counter("gateway_connections_refused", "Connections turned away, by the bound they hit", ["reason"], registry=REGISTRY)
 CLOSED = Counter("gateway_connections_closed", "Connections ended, by reason", ["reason"], registry=REGISTRY)
+EVENTS = Counter(
+    "gateway_events",
+    "Incidents opened and closed, by word; what late fixes have judged again is counted again",
+    ["word"],
+    registry=REGISTRY,
+)
 FIXES = Counter("gateway_fixes", "Fixes committed or repeated, by the door they came through", ["door"], registry=REGISTRY)
 MQTT_MESSAGES = Counter("gateway_mqtt_messages", "Messages from the broker, by what they carry", ["kind"], registry=REGISTRY)
 MQTT_AGAIN = Counter("gateway_mqtt_redelivered", "Messages that the broker sent a second time", registry=REGISTRY)

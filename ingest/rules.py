@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -67,6 +68,8 @@ class Rules:
         self._recalled: list[Checked] = []
         """What stored fixes amount to of terminals taken up, and is not told yet."""
         self._heard_us = 0
+        self.words: Counter[str] = Counter()
+        """What has been told since the metrics were last published."""
 
     async def judge(self, fixes: FixBatch) -> Judged | None:
         """What is to be stored beside the fixes; None when there is nothing to judge, or when we fail: fixes are kept all the same."""
@@ -88,6 +91,7 @@ class Rules:
             return
         self._state.adopt(judged.checked.change)
         self._recalled.clear()
+        self.words.update(judged.checked.events.words())
         self._heard_us = judged.received_us
         now = time.monotonic()
         for terminal_id in judged.checked.change.work.terminal_id.tolist():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -21,6 +22,7 @@ from ingest.regime import Regime
 from storage.errors import StoreUnavailable
 from storage.lease import Lease
 from storage.sweep import SweepStore
+from tracks.event import KINDS, Kind
 
 log: Final = structlog.get_logger("dubhe.sweep")
 
@@ -53,6 +55,8 @@ class Sweeper:
         self._return_s = return_s
         self._now_us = now_us
         self._reviewed: Regime | None = None
+        self.words: Counter[str] = Counter()
+        """What has been told since the metrics were last published."""
 
     async def run(self) -> None:
         """Sweep whenever it is ours to do, for ever."""
@@ -85,7 +89,8 @@ class Sweeper:
         longest_s, shortest_s = (float(edge(regime.limits.offline_max_s)) for edge in (np.max, np.min))
         last = await self._store.last_fixes(before_us - int(longest_s * 1e6), now_us - int(shortest_s * 1e6))
         events = silent(regime.limits, last, now_us=now_us, before_us=before_us)
-        await self._store.tell_silent(events, regime.reasons(events.vehicle_id, events.start_us), REVIEW_DAYS)
+        new = await self._store.tell_silent(events, regime.reasons(events.vehicle_id, events.start_us), REVIEW_DAYS)
+        self.words[KINDS[Kind.OFFLINE].opened] += new
 
     async def _review(self, regime: Regime) -> None:
         """Bring the reasons of events up to date with the registry."""

@@ -305,6 +305,8 @@ class Worker:
         metrics.BACKLOG.set(self.gather.backlog_bytes)
         metrics.PAUSED.set(len(self.gather.paused))
         metrics.AWAY.set(DATABASE_AWAY in self.gather.holds)
+        metrics.observe_counts(metrics.EVENTS, self.rules.words)
+        metrics.observe_counts(metrics.EVENTS, self.sweeper.words)
         metrics.observe_counts(metrics.REFUSED, self.porter.refused)
         metrics.observe_counts(metrics.CLOSED, self.porter.closed)
         if self.mqtt:

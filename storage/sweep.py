@@ -66,16 +66,17 @@ class SweepStore:
         async with self._line.turn() as conn:
             return fixes_of(await (await conn.execute(_LAST, {"since": since_us, "until": until_us})).fetchall())
 
-    async def tell_silent(self, events: EventBatch, reasons: NDArray[np.uint32], days: int) -> None:
+    async def tell_silent(self, events: EventBatch, reasons: NDArray[np.uint32], days: int) -> int:
         """Store silence that lasts, and settle what began within so many days and is over.
 
-        Silence that a terminal's own stored fixes have filled before it was due never was one.
+        Silence that a terminal's own stored fixes have filled before it was due never was one. Gives how much was not told before.
         """
-        nobody = np.empty(0, np.int64)
+        new, nobody = 0, np.empty(0, np.int64)
         async with self._line.turn() as conn, conn.transaction():
             if len(events):
-                await conn.execute(_TELL, row_values(Told(events, reasons, nobody, nobody)))
+                new = (await conn.execute(_TELL, row_values(Told(events, reasons, nobody, nobody)))).rowcount
             await conn.execute(_ENDED, (days,))
+        return new
 
     async def events_to_review(self, after_id: int, days: int) -> tuple[Index, Index, Index, Index]:
         """Id, vehicle, start and reasons of the next events that last, or began within so many days."""
