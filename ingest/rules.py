@@ -8,6 +8,7 @@ another worker in between changes nothing of what is found; incidents have deter
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -65,6 +66,10 @@ class Rules:
         """Of each terminal that is taken up: what opened before, the state knows nothing of."""
         self._changed: dict[int, float] = {}
         """Since when a terminal's state is newer than what is saved, the oldest first."""
+        self._elsewhere: set[int] = set()
+        """Terminals that have logged in at another worker since they did here."""
+        self._strays: set[int] = set()
+        """Those of which something was committed here after that: the other has to look again."""
         self._recalled: list[Checked] = []
         """What stored fixes amount to of terminals taken up, and is not told yet."""
         self._heard_us = 0
@@ -95,25 +100,41 @@ class Rules:
         self._heard_us = judged.received_us
         now = time.monotonic()
         for terminal_id in judged.checked.change.work.terminal_id.tolist():
-            if terminal_id in self._begun_us:
+            if terminal_id in self._elsewhere and terminal_id not in self.here:
+                self._put_down(terminal_id)
+                self._strays.add(terminal_id)
+            elif terminal_id in self._begun_us:
                 self._changed.setdefault(terminal_id, now)
 
     def moved(self, terminal_ids: Iterable[int]) -> None:
         """These may report to another worker now; when they come back, they are taken up anew."""
         for terminal_id in terminal_ids:
-            if terminal_id not in self.here:
-                self._begun_us.pop(terminal_id, None)
-                self._changed.pop(terminal_id, None)
+            if terminal_id in self.here:
+                self._elsewhere.discard(terminal_id)
+            else:
+                self._elsewhere.add(terminal_id)
+                self._put_down(terminal_id)
+
+    async def look_again(self) -> None:
+        """Take terminals up anew of which another worker has committed something that was on its way when they came here, for ever."""
+        async for terminal_id in self.store.strays():
+            self._put_down(terminal_id)
+
+    def _put_down(self, terminal_id: int) -> None:
+        self._begun_us.pop(terminal_id, None)
+        self._changed.pop(terminal_id, None)
 
     async def keep(self) -> None:
         """Save what has waited for long enough, for ever."""
         while True:
             await asyncio.sleep(1)
+            await self._tell_strays()
             before = time.monotonic() - SAVE_AFTER_S
             await self._save([each for each, since in islice(self._changed.items(), SAVED_A_SECOND) if since <= before])
 
     async def close(self) -> None:
         """Save everything."""
+        await self._tell_strays()
         while self._changed:
             left = len(self._changed)
             await self._save(list(self._changed)[: 2 * SAVED_A_SECOND])
@@ -121,6 +142,12 @@ class Rules:
                 break
         for store in self._stores:
             await store.close()
+
+    async def _tell_strays(self) -> None:
+        if self._strays:
+            with contextlib.suppress(StoreUnavailable):  # in a second it is tried again
+                await self.store.tell_strays(self._strays)
+                self._strays.clear()
 
     async def _save(self, terminal_ids: list[int]) -> None:
         state = self._state
@@ -175,7 +202,8 @@ class Rules:
             events = EventBatch.concat([_standing(events, each.rewound), each.events])
         events = events.take(events.latest())
         rewound = RewoundBatch.concat([each.rewound for each in every])
-        begun = np.array([self._begun_us[each] for each in rewound.terminal_id.tolist()], np.int64)
+        now_us = int(fixes.received_us.max())  # for one that has logged in elsewhere meanwhile
+        begun = np.array([self._begun_us.get(each, now_us) for each in rewound.terminal_id.tolist()], np.int64)
         told = Told(
             events=events,
             reasons=regime.reasons(events.vehicle_id, events.start_us),

@@ -132,7 +132,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._hear_logins()]
         doing += [self.dispatcher.run(), self.dispatcher.listen(), self.dispatcher.sweep(), self.parts.run()]
-        doing += [self.rules.atlas.listen(), self.rules.regime.listen(), self.rules.keep(), self.sweeper.run()]
+        doing += [self.rules.atlas.listen(), self.rules.regime.listen(), self.rules.keep(), self.rules.look_again(), self.sweeper.run()]
         host, port = host_port(at.tcp_listen)
         self._servers.append(await loop.create_server(lambda: TcpLink(self.porter), host, port, reuse_port=True, backlog=LISTEN_BACKLOG))
         if at.udp_listen:

@@ -6,7 +6,8 @@ copy and the fixes received since, which give the same as if it had never been p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,12 +15,14 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from storage.connect import AsyncConn, Line
+from storage.connect import AsyncConn, Line, hear
 from storage.errors import blames_server
 from tracks.event import Ended, EventBatch, Kind
 from tracks.fix import ABSENT, SOURCES, FixBatch
 from tracks.spans import Index, Spans
 
+STRAYS: Final = "dubhe_strays"
+"""Channel: a terminal of which fixes were stored by a worker that it had left."""
 OVERLAP_S: Final = 60.0
 """Fixes are read again from so long before a state was saved: a batch on its way then may have been received earlier."""
 FRESH_S: Final = 600.0
@@ -179,6 +182,7 @@ class RuleStore:
     """Where a worker keeps what its rules remember. Raises `StoreUnavailable`."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._line = Line(url, "dubhe rules")
 
     async def close(self) -> None:
@@ -200,6 +204,18 @@ class RuleStore:
                 "earliest": min(reach_us.values()),
             }
             return found, fixes_of(await (await conn.execute(_SINCE, values)).fetchall())
+
+    async def tell_strays(self, terminal_ids: Iterable[int]) -> None:
+        """Tell all workers of terminals whose fixes were stored here after they had gone to another."""
+        async with self._line.turn() as conn:
+            await conn.execute("SELECT pg_notify(%s, id::text) FROM unnest(%s::bigint[]) AS id", (STRAYS, list(terminal_ids)))
+
+    async def strays(self) -> AsyncGenerator[int, None]:
+        """What workers tell so, for ever."""
+        async with aclosing(hear(self._url, "dubhe strays", STRAYS)) as notices:
+            async for _, payload in notices:
+                if payload is not None:
+                    yield int(payload)
 
     async def save(self, states: Sequence[SavedState]) -> None:
         """Keep states; a newer one that is kept already stays."""

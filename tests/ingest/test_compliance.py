@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from compliance.vehicles import Reason
@@ -22,6 +23,14 @@ ASKED: dict[str, Any] = {
     "offline_minutes_max": 525_600,
 }
 VERDICTS = "SELECT kind, reasons, record_only FROM events WHERE withdrawn_at IS NULL ORDER BY kind"
+
+
+FACTS = """
+SELECT id, kind, started_at, opened_at, ended_at, reasons,
+    CASE WHEN ended_at IS NOT NULL THEN (peak, round(total::numeric, 3), evidence)::text END
+FROM events WHERE withdrawn_at IS NULL ORDER BY id
+"""
+"""What is told of incidents; of those that last, what will not change."""
 
 
 def in_a_vehicle(url: str, state: str = "active", reviewed_until: str = "infinity", name: str = NAME) -> str:
@@ -128,13 +137,11 @@ def test_a_vehicles_own_speed_limit_holds_without_a_restart(database_url: str) -
 
 
 def test_how_batches_and_workers_come_changes_nothing(database_url: str) -> None:
-    """One at a time, all at once, and from worker to worker: the same events with the same verdicts."""
+    """One at a time, all at once, out of order, and from worker to worker: the same events with the same verdicts."""
     bodies = through(0, 24)
 
     def found() -> str:
-        told = rows(
-            database_url, "SELECT id, kind, started_at, opened_at, ended_at, peak, total, evidence, reasons FROM events ORDER BY id"
-        )
+        told = rows(database_url, FACTS)
         for table in ("events", "fixes", "rule_states"):
             rows(database_url, f"DELETE FROM {table} RETURNING 1")
         return json.dumps(told, default=str)
@@ -152,6 +159,10 @@ def test_how_batches_and_workers_come_changes_nothing(database_url: str) -> None
             terminal.writer.write(b"".join(terminal.frame(0x0200, body) for body in bodies))
             for _ in bodies:
                 await terminal.hear()
+        assert found() == alone
+        late = [bodies[nth] for nth in np.argsort(np.arange(len(bodies)) + np.random.default_rng(7).integers(0, 11, len(bodies)))]
+        async with worker(database_url, "w3", **asked) as (_, port):
+            await drive(port, code, late)
         assert found() == alone
         for number, first in enumerate(range(0, len(bodies), 5)):
             async with worker(database_url, f"x{number}", **asked) as (_, port):

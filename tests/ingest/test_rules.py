@@ -284,3 +284,27 @@ def test_what_a_rule_made_since_finds_in_stored_fixes_is_told(database_url: str)
         assert rows(database_url, "SELECT kind, started_at::text FROM events") == [("inside", "2026-11-24 00:00:50+00")]
 
     play(story())
+
+
+def test_what_was_on_its_way_when_a_terminal_changed_worker_counts_there(database_url: str) -> None:
+    """The old worker commits three fixes only after the new one has taken the terminal up."""
+
+    async def story() -> None:
+        import_corridors(database_url, road(), Datum.WGS84, None)
+        code = registered(database_url)
+        async with worker(database_url, "w1") as (one, first), worker(database_url, "w2") as (other, second):
+            terminal = await drive(first, code, STRAY[:12])
+            async with one.writer._line._busy:
+                terminal.writer.write(b"".join(terminal.frame(0x0200, body) for body in STRAY[12:15]))
+                await until(lambda: one.gather.backlog_bytes and not len(one.gather))
+                there = await drive(second, code, STRAY[15:20])
+                await until(lambda: not one.sessions.of_terminal)
+            await until(lambda: not one.rules._begun_us and not one.rules._strays and not other.rules._begun_us)
+            for body in STRAY[20:]:
+                assert await there.result(0x0200, body) == 0
+        assert rows(database_url, "SELECT count(*) FROM fixes") == [(len(STRAY),)]
+        assert rows(database_url, "SELECT kind, started_at::text, ended, evidence FROM events") == [
+            ("deviation", "2026-11-24 00:01:40+00", "returned", 12)
+        ]
+
+    play(story())
