@@ -325,7 +325,7 @@ class Worker:
 
     async def _hear_logins(self) -> None:
         """A terminal that logs in at another worker leaves us: its old connection is closed."""
-        async for logins in self.registry.logins():
+        async for logins in self.registry.logins(self.name):
             for terminal_id, login in logins:
                 if (link := self.sessions.supersede(terminal_id, login)) is not None:
                     log.info("connection closed", peer=link.peer, reason="newer login", terminal_id=terminal_id)

@@ -3,7 +3,7 @@
 Every call is one or two round trips for any number of terminals. Raises `StoreUnavailable` like the writer.
 
 Logins are numbered by one sequence for all workers. The table `sessions` holds the latest login of each terminal, and each
-login is told on the channel `dubhe_logins`; a link that holds a smaller number of its terminal is stale and closes.
+login is told to the other workers on the channel `dubhe_logins`; a link that holds a smaller number of its terminal is stale and closes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from storage.text import TEXT_MAX, clean, is_name, plate_of
 
 CHANNEL: Final = "dubhe_logins"
 PAIRS_PER_NOTICE: Final = 180
-"""A notice carries less than 8000 bytes; a pair takes at most 41 and a comma."""
+"""A notice carries less than 8000 bytes; a pair takes at most 41 and a comma, and behind them stands the name of the worker."""
 
 LOCK: Final = 0x44756268_67
 """Key of the advisory lock under which terminals and vehicles are bound."""
@@ -92,7 +92,7 @@ WITH done AS (
          SET login = excluded.login, worker = excluded.worker, peer = excluded.peer, since = now()
          RETURNING terminal_id, login),
      part AS (SELECT *, row_number() OVER () / %(size)s AS number FROM done),
-     told AS (SELECT pg_notify(%(channel)s, string_agg(terminal_id || ':' || login, ',')) FROM part GROUP BY number)
+     told AS (SELECT pg_notify(%(channel)s, string_agg(terminal_id || ':' || login, ',') || ' ' || %(worker)s) FROM part GROUP BY number)
 SELECT terminal_id, login, (SELECT count(*) FROM told) FROM done
 """
 
@@ -183,14 +183,14 @@ class Registry:
             async with self._line.turn() as conn:
                 await conn.execute(_LOGOUT, (ids, logins))
 
-    async def logins(self) -> AsyncGenerator[list[tuple[int, int]], None]:
-        """Every worker's logins as (terminal, login), for ever; connects again by itself, and then tells what stands.
+    async def logins(self, worker: str) -> AsyncGenerator[list[tuple[int, int]], None]:
+        """The logins at other workers than `worker` as (terminal, login), for ever; connects again by itself, and then tells what stands.
 
         After each connect the first list is the table as it is, so that nothing told meanwhile is missed.
         """
         async with aclosing(hear(self._url, "dubhe logins", CHANNEL)) as notices:
             async for conn, payload in notices:
-                pairs = await _standing(conn) if payload is None else _pairs(payload)
+                pairs = await _standing(conn, clean(worker)) if payload is None else _pairs(payload, clean(worker))
                 if pairs:
                     yield pairs
 
@@ -270,15 +270,18 @@ def _said(name: str, registration: Registration) -> dict[str, Any]:
     }
 
 
-def _pairs(payload: str) -> list[tuple[int, int]]:
-    """The pairs of one notice; anybody may write to a channel, so what is not a pair is nothing."""
-    return [(int(terminal_id), int(login)) for terminal_id, login in re.findall(r"(\d{1,19}):(\d{1,19})", payload)]
+def _pairs(payload: str, worker: str) -> list[tuple[int, int]]:
+    """The pairs of one notice, unless it is our own; anybody may write to a channel, so what is not a pair is nothing."""
+    pairs, _, teller = payload.partition(" ")
+    if teller == worker:
+        return []
+    return [(int(terminal_id), int(login)) for terminal_id, login in re.findall(r"(\d{1,19}):(\d{1,19})", pairs)]
 
 
-async def _standing(conn: AsyncConn) -> list[tuple[int, int]]:
-    """The table as it is; nothing when the connection breaks, for then it is asked again."""
+async def _standing(conn: AsyncConn, worker: str) -> list[tuple[int, int]]:
+    """What other workers hold; nothing when the connection breaks, for then it is asked again."""
     try:
-        rows = await (await conn.execute("SELECT terminal_id, login FROM sessions")).fetchall()
+        rows = await (await conn.execute("SELECT terminal_id, login FROM sessions WHERE worker <> %s", (worker,))).fetchall()
         return [(terminal_id, login) for terminal_id, login in rows]
     except psycopg.Error:
         return []

@@ -258,7 +258,7 @@ def test_every_worker_hears_every_login_however_many(database_url: str) -> None:
         speaker, listener = Registry(database_url), Registry(database_url)
         names = [str(number) for number in range(3 * PAIRS_PER_NOTICE + 7)]
         ids = [terminal.id for terminal in (await speaker.admit(names)).values()]
-        stream = listener.logins()
+        stream = listener.logins("v")
         before = await speaker.login(ids[:1], "w", ["p"])
         assert dict(await anext(stream)) == before
         expected = await speaker.login(ids, "w", ["p"] * len(ids))
@@ -281,7 +281,7 @@ def test_a_listener_that_lost_its_connection_hears_what_it_missed(database_url: 
         speaker, listener = Registry(database_url), Registry(database_url)
         (terminal,) = (await speaker.admit(["1"])).values()
         first = await speaker.login([terminal.id], "w", ["p"])
-        stream = listener.logins()
+        stream = listener.logins("v")
         assert dict(await anext(stream)) == first
         break_connections(database_url, "dubhe logins")
         second = await speaker.login([terminal.id], "w", ["p"])
@@ -294,12 +294,32 @@ def test_a_listener_that_lost_its_connection_hears_what_it_missed(database_url: 
     assert asyncio.run(listen())
 
 
+def test_a_worker_does_not_hear_its_own_logins(database_url: str) -> None:
+    async def listen() -> tuple[dict[int, int], dict[int, int]]:
+        speaker, listener = Registry(database_url), Registry(database_url)
+        ours, theirs = [terminal.id for terminal in (await speaker.admit(["1", "2"])).values()]
+        stream = listener.logins("v")
+        await speaker.login([ours], "v", ["p"])
+        expected = await speaker.login([theirs], "w", ["p"])
+        standing = await anext(stream)
+        await speaker.login([ours], "v", ["p"])
+        expected |= await speaker.login([theirs], "w", ["p"])
+        told = dict(standing) | dict(await anext(stream))
+        await stream.aclose()
+        await speaker.close()
+        return told, expected
+
+    told, expected = asyncio.run(listen())
+
+    assert told == expected
+
+
 def test_noise_on_the_channel_is_no_login(database_url: str) -> None:
     async def listen() -> list[tuple[int, int]]:
         speaker, listener = Registry(database_url), Registry(database_url)
         (terminal,) = (await speaker.admit(["1"])).values()
         await speaker.login([terminal.id], "w", ["p"])
-        stream = listener.logins()
+        stream = listener.logins("v")
         await anext(stream)
         with psycopg.connect(database_url, autocommit=True) as admin:
             admin.execute("NOTIFY dubhe_logins, 'hello'")
