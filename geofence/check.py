@@ -45,11 +45,6 @@ class Atlas:
     evidence: Mapping[Kind, Evidence] = field(default_factory=lambda: EVIDENCE)
     version: int = 0
 
-    @property
-    def is_empty(self) -> bool:
-        """Nothing is defined."""
-        return not (len(self.fences) or len(self.corridors) or len(self.stops))
-
     def rules(self) -> tuple[Rule, ...]:
         """Corridors first: they write the road's speed limit, which others read."""
         return Following(self.corridors), Fencing(self.fences), Calling(self.stops)

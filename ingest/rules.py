@@ -175,12 +175,16 @@ class Rules:
         saved, since = await self.store.recall(begun_us, int(fixes.received_us.max()))
         if (stale := np.intersect1d(self._state.terminals(), np.array(list(begun_us), np.int64))).size:
             self._state.forget(stale.tolist())
+        foreign = []
         for each in saved:
             try:
                 self._state.unpack(each.packed)
                 begun_us[each.terminal_id] = each.begun_us
-            except ValueError as error:
-                log.warning("a saved state is not this version's; judging begins anew", terminal_id=each.terminal_id, why=str(error))
+            except ValueError:
+                foreign.append(each.terminal_id)
+        if foreign:
+            log.warning("saved states are another version's; judging begins anew, and what was open ends", terminals=len(foreign))
+            await self.store.abandon(foreign)
         if len(since):
             recalled = check(since, atlas, self._state, regime.rules)
             self._state.adopt(recalled.change)

@@ -308,3 +308,20 @@ def test_what_was_on_its_way_when_a_terminal_changed_worker_counts_there(databas
         ]
 
     play(story())
+
+
+def test_a_state_of_another_version_is_begun_anew_and_what_was_open_ends(database_url: str) -> None:
+    """As after an upgrade that changed what is remembered, when the fixes that showed it are long past."""
+
+    async def story() -> None:
+        import_fences(database_url, square(0), Datum.WGS84, None)
+        code = registered(database_url)
+        async with worker(database_url, "w1") as (_, port):
+            await drive(port, code, through(0, 7))
+        rows(database_url, "UPDATE rule_states SET packed = 'older' RETURNING 1")
+        rows(database_url, "UPDATE fixes SET received_at = received_at - interval '1 day' RETURNING 1")
+        async with worker(database_url, "w2") as (_, port):
+            await drive(port, code, through(20, 3))
+        assert rows(database_url, "SELECT kind, ended, ended_at = last_at FROM events") == [("inside", "gap", True)]
+
+    play(story())
