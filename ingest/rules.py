@@ -164,10 +164,7 @@ class Rules:
 
     async def _take_up(self, fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
         """Bring in the terminals that are not here yet: what was saved of them, and on top of it the fixes stored since."""
-        ids, owner = np.unique(fixes.terminal_id, return_inverse=True)
-        first_us = np.full(len(ids), np.iinfo(np.int64).max)
-        np.minimum.at(first_us, owner, fixes.time_us)
-        begun_us = {each: at for each, at in zip(ids.tolist(), first_us.tolist(), strict=True) if each not in self._begun_us}
+        begun_us = {each: at_us for each, at_us in _first_us(fixes).items() if each not in self._begun_us}
         begun_us.pop(ABSENT, None)
         if not begun_us:
             return
@@ -185,6 +182,10 @@ class Rules:
         if foreign:
             log.warning("saved states are another version's; judging begins anew, and what was open ends", terminals=len(foreign))
             await self.store.abandon(foreign)
+        known = {each.terminal_id for each in saved}
+        for terminal_id, at_us in _first_us(since).items():
+            if terminal_id not in known:
+                begun_us[terminal_id] = min(begun_us[terminal_id], at_us)
         if len(since):
             recalled = check(since, atlas, self._state, regime.rules)
             self._state.adopt(recalled.change)
@@ -215,6 +216,14 @@ class Rules:
             since_us=np.maximum(rewound.since_us, begun - 1),
         )
         return Judged(told, checked, int(fixes.received_us.min()))
+
+
+def _first_us(fixes: FixBatch) -> dict[int, int]:
+    """When the earliest fix of each terminal was."""
+    ids, owner = np.unique(fixes.terminal_id, return_inverse=True)
+    first_us = np.full(len(ids), np.iinfo(np.int64).max)
+    np.minimum.at(first_us, owner, fixes.time_us)
+    return dict(zip(ids.tolist(), first_us.tolist(), strict=True))
 
 
 def _standing(events: EventBatch, rewound: RewoundBatch) -> EventBatch:
