@@ -212,6 +212,16 @@ def compliant(standings: Standings, vehicle_id: Index, time_us: Index) -> Reason
     return reasons
 
 
+def changed(before: Standings, after: Standings) -> Index:
+    """The vehicles of which the two do not say the same at all times."""
+    key, reasons = np.concatenate((before.key, after.key)), np.concatenate((before.reasons, after.reasons))
+    order = np.lexsort((reasons, key))
+    key, reasons = key[order], reasons[order]
+    twin = (key[1:] == key[:-1]) & (reasons[1:] == reasons[:-1])
+    alone = ~(np.append(twin, False) | np.append(False, twin))
+    return np.unique(key[alone] >> TIME_BITS)
+
+
 def _reasons(paper: Index, step: Index, first: Index) -> Reasons:
     """Reasons after each change: `step` is +1 where a paper begins and −1 where it ends; `first` is the first change of its vehicle."""
     reasons = np.zeros(len(paper), np.uint32)

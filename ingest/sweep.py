@@ -2,7 +2,7 @@
 
 Silence that lasts has no fix that tells of it: twice a minute the sweeper looks for terminals on duty whose time has run out. It asks the
 table of fixes and remembers nothing, so another may go on with it at any time. When the registry changes, it also corrects the reasons of
-events that last or began lately. What vehicles do from the next fix on is the rules' own.
+events that began lately. What vehicles do from the next fix on is the rules' own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import structlog
 
 from compliance.driving import silent
+from compliance.vehicles import changed
 from ingest.current import Current
 from ingest.regime import Regime
 from storage.errors import StoreUnavailable
@@ -93,15 +94,16 @@ class Sweeper:
         self.words[KINDS[Kind.OFFLINE].opened] += new
 
     async def _review(self, regime: Regime) -> None:
-        """Bring the reasons of events up to date with the registry."""
-        after = 0
+        """Bring the reasons of events up to date with the registry, of vehicles about which it has changed."""
+        after = (0, 0)
+        vehicles = changed(self._reviewed.standings, regime.standings) if self._reviewed else None
         while True:
-            ids, vehicle_id, start_us, reasons = await self._store.events_to_review(after, REVIEW_DAYS)
+            ids, vehicle_id, start_us, reasons = await self._store.events_to_review(after, REVIEW_DAYS, vehicles)
             if len(ids) == 0:
                 break
             now = regime.reasons(vehicle_id, start_us)
             wrong = now != reasons
             if wrong.any():
                 await self._store.correct(ids[wrong], now[wrong])
-            after = int(ids[-1])
+            after = int(start_us[-1]), int(ids[-1])
         self._reviewed = regime

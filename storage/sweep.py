@@ -39,11 +39,12 @@ FROM events open, LATERAL (
 WHERE e.id = open.id AND open.kind = 'offline' AND open.ended_at IS NULL AND open.withdrawn_at IS NULL AND heard.at IS NOT NULL
     AND open.started_at > now() - make_interval(days => %s) AND e.ended_at IS NULL AND e.withdrawn_at IS NULL
 """  # noqa: S608 - our own words
-_REVIEW: Final = """
+_REVIEW: Final = f"""
 SELECT id, vehicle_id, (extract(epoch FROM started_at) * 1000000)::bigint, reasons FROM events
-WHERE id > %(after)s AND vehicle_id IS NOT NULL AND (ended_at IS NULL OR started_at > now() - make_interval(days => %(days)s))
-ORDER BY id LIMIT %(count)s
-"""
+WHERE started_at > now() - make_interval(days => %(days)s) AND (started_at, id) > ({since_epoch("%(after_us)s::bigint")}, %(after_id)s)
+    AND vehicle_id IS NOT NULL AND (%(vehicles)s::bigint[] IS NULL OR vehicle_id = ANY(%(vehicles)s))
+ORDER BY started_at, id LIMIT %(count)s
+"""  # noqa: S608 - our own words
 _CORRECT: Final = f"""
 UPDATE events e SET reasons = new.reasons, withdrawn_at = coalesce(
     e.withdrawn_at, CASE WHEN e.kind = '{Kind.NON_COMPLIANT_RUNNING.name.lower()}' AND new.reasons = 0 THEN now() END)
@@ -78,10 +79,12 @@ class SweepStore:
             await conn.execute(_ENDED, (days,))
         return new
 
-    async def events_to_review(self, after_id: int, days: int) -> tuple[Index, Index, Index, Index]:
-        """Id, vehicle, start and reasons of the next events that last, or began within so many days."""
+    async def events_to_review(self, after: tuple[int, int], days: int, vehicles: Index | None) -> tuple[Index, Index, Index, Index]:
+        """Id, vehicle, start and reasons of the events after one (start, id) that began within so many days; of all vehicles at None."""
+        which = None if vehicles is None else vehicles.tolist()
+        values = {"after_us": after[0], "after_id": after[1], "days": days, "vehicles": which, "count": REVIEWED_MAX}
         async with self._line.turn() as conn:
-            found = await (await conn.execute(_REVIEW, {"after": after_id, "days": days, "count": REVIEWED_MAX})).fetchall()
+            found = await (await conn.execute(_REVIEW, values)).fetchall()
         columns: Any = np.array(found, np.int64).reshape(-1, 4).T
         return columns[0], columns[1], columns[2], columns[3]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.vehicles import ALL, BARS, NEEDS, NOTHING, SENTENCES, Policy, Reason, Standings, compliant, verdict_at
+from compliance.vehicles import ALL, BARS, NEEDS, NOTHING, SENTENCES, Policy, Reason, Standings, changed, compliant, verdict_at
 from tracks.fix import ABSENT
 from tracks.paper import ALWAYS_S, NEVER_S, Paper, PaperBatch
 
@@ -151,3 +151,11 @@ def test_the_order_of_papers_does_not_matter(rows: list[Any]) -> None:
     one, other = Standings.of(papers(rows)), Standings.of(papers(rows[::-1]))
     assert one.key.tolist() == other.key.tolist()
     assert one.reasons.tolist() == other.reasons.tolist()
+
+
+def test_vehicles_whose_papers_have_changed_are_found_and_no_others() -> None:
+    before = Standings.of(papers([*complete(1), *complete(2), *complete(3)]), PLAIN)
+    after = Standings.of(papers([*complete(1), *complete(2, review=(ALWAYS_S, NOON)), *complete(4)]), PLAIN)
+
+    assert [2, 3, 4] == changed(before, after).tolist()
+    assert [] == changed(before, before).tolist()
