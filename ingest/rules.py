@@ -8,7 +8,6 @@ another worker in between changes nothing of what is found; incidents have deter
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -45,7 +44,8 @@ FORGOTTEN_AT: Final = 1_000
 class Judged:
     """What the rules make of a batch, to be adopted once it is committed."""
 
-    told: Told
+    told: Told | None
+    """None where nothing has happened, which spares a batch its own BEGIN and COMMIT."""
     checked: Checked
     received_us: int
     """When the batch's first fix was received."""
@@ -144,10 +144,12 @@ class Rules:
             await store.close()
 
     async def _tell_strays(self) -> None:
-        if self._strays:
-            with contextlib.suppress(StoreUnavailable):  # in a second it is tried again
-                await self.store.tell_strays(self._strays)
-                self._strays.clear()
+        strays, self._strays = self._strays, set()
+        try:
+            if strays:
+                await self.store.tell_strays(strays)
+        except StoreUnavailable:  # in a second it is tried again
+            self._strays |= strays
 
     async def _save(self, terminal_ids: list[int]) -> None:
         state = self._state
@@ -207,6 +209,9 @@ class Rules:
             events = EventBatch.concat([_standing(events, each.rewound), each.events])
         events = events.take(events.latest())
         rewound = RewoundBatch.concat([each.rewound for each in every])
+        received_us = int(fixes.received_us.min())
+        if not len(events) and not len(rewound):
+            return Judged(None, checked, received_us)
         now_us = int(fixes.received_us.max())  # for one that has logged in elsewhere meanwhile
         begun = np.array([self._begun_us.get(each, now_us) for each in rewound.terminal_id.tolist()], np.int64)
         told = Told(
@@ -215,7 +220,7 @@ class Rules:
             rewound_id=rewound.terminal_id,
             since_us=np.maximum(rewound.since_us, begun - 1),
         )
-        return Judged(told, checked, int(fixes.received_us.min()))
+        return Judged(told, checked, received_us)
 
 
 def _first_us(fixes: FixBatch) -> dict[int, int]:
