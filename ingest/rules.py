@@ -98,20 +98,19 @@ class Rules:
         self._recalled.clear()
         self.words.update(judged.checked.events.words())
         self._heard_us = judged.received_us
-        now = time.monotonic()
-        for terminal_id in judged.checked.change.work.terminal_id.tolist():
-            if terminal_id in self._elsewhere and terminal_id not in self.here:
+        changed = dict.fromkeys(judged.checked.change.work.terminal_id.tolist(), time.monotonic())
+        self._changed.update((each, changed[each]) for each in (changed.keys() & self._begun_us.keys()) - self._changed.keys())
+        for terminal_id in self._elsewhere & changed.keys():
+            if terminal_id in self.here:
+                self._elsewhere.discard(terminal_id)
+            else:
                 self._put_down(terminal_id)
                 self._strays.add(terminal_id)
-            elif terminal_id in self._begun_us:
-                self._changed.setdefault(terminal_id, now)
 
     def moved(self, terminal_ids: Iterable[int]) -> None:
         """These may report to another worker now; when they come back, they are taken up anew."""
         for terminal_id in terminal_ids:
-            if terminal_id in self.here:
-                self._elsewhere.discard(terminal_id)
-            else:
+            if terminal_id not in self.here:
                 self._elsewhere.add(terminal_id)
                 self._put_down(terminal_id)
 
@@ -166,10 +165,11 @@ class Rules:
 
     async def _take_up(self, fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
         """Bring in the terminals that are not here yet: what was saved of them, and on top of it the fixes stored since."""
-        begun_us = {each: at_us for each, at_us in _first_us(fixes).items() if each not in self._begun_us}
-        begun_us.pop(ABSENT, None)
-        if not begun_us:
+        new = set(fixes.terminal_id.tolist()) - self._begun_us.keys() - {ABSENT}
+        if not new:
             return
+        first_us = _first_us(fixes)
+        begun_us = {each: first_us[each] for each in new}
         self._forget_gone()
         saved, since = await self.store.recall(begun_us, int(fixes.received_us.max()))
         if (stale := np.intersect1d(self._state.terminals(), np.array(list(begun_us), np.int64))).size:

@@ -137,16 +137,21 @@ async def tell(conn: AsyncConn, told: Told) -> bool:
     """Store events in the transaction under way. False when the rows themselves were refused: then none is stored."""
     try:
         async with conn.transaction():
-            if len(told.rewound_id):
-                since = np.maximum(told.since_us, 0).tolist()
-                await conn.execute(_WITHDRAW, {"terminals": told.rewound_id.tolist(), "since": since, "ids": told.events.id.tolist()})
-            if len(told.events):
-                await conn.execute(_UPSERT, row_values(told))
+            await write(conn, told)
     except psycopg.Error as error:
         if blames_server(error):
             raise
         return False
     return True
+
+
+async def write(conn: AsyncConn, told: Told) -> None:
+    """Store events in the transaction under way, which is lost when they are refused."""
+    if len(told.rewound_id):
+        since = np.maximum(told.since_us, 0).tolist()
+        await conn.execute(_WITHDRAW, {"terminals": told.rewound_id.tolist(), "since": since, "ids": told.events.id.tolist()})
+    if len(told.events):
+        await conn.execute(_UPSERT, row_values(told))
 
 
 def row_values(told: Told) -> dict[str, list[Any]]:

@@ -32,7 +32,7 @@ from storage.connect import AsyncConn, Line
 from storage.copyrows import FIXES, QUARANTINE, Table, copy_bytes
 from storage.errors import StoreUnavailable, blames_server
 from storage.partitions import DAY_US, KNOWN_DAYS, day_sql, missing_days
-from storage.rules import Told, tell
+from storage.rules import Told, tell, write
 from tracks.batch import Batch
 from tracks.fix import ABSENT, FixBatch
 from tracks.reject import RejectBatch
@@ -134,14 +134,14 @@ class TrackWriter:
         unique, collided = _sift(fixes)
         if not self._wary and not len(collided):
             try:
-                told = await _copy_all(conn, fixes if len(unique) == len(fixes) else fixes.take(unique), rejects, events)
+                await _copy_all(conn, fixes if len(unique) == len(fixes) else fixes.take(unique), rejects, events)
             except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected):
                 pass  # another writer may hold the same reports in another order
             except psycopg.Error as error:
                 if blames_server(error):
                     raise
             else:
-                return len(unique), 0, told
+                return len(unique), 0, True
         await conn.execute(INCOMING)
         async with conn.transaction():
             stored, refused = await _settle(conn, fixes, unique)
@@ -152,15 +152,16 @@ class TrackWriter:
         return stored, len(unstorable), told
 
 
-async def _copy_all(conn: AsyncConn, fixes: FixBatch, rejects: RejectBatch, events: Told | None) -> bool:
-    """The fast way; without rejects and events the COPY is a transaction by itself. Whether the events are stored."""
+async def _copy_all(conn: AsyncConn, fixes: FixBatch, rejects: RejectBatch, events: Told | None) -> None:
+    """The fast way, all or nothing; without rejects and events the COPY is a transaction by itself."""
     if len(rejects) == 0 and events is None:
         await _copy(conn, COPY_FIXES, fixes, FIXES)
-        return True
+        return
     async with conn.transaction():
         await _copy(conn, COPY_FIXES, fixes, FIXES)
         await _copy(conn, COPY_QUARANTINE, rejects, QUARANTINE)
-        return events is None or await tell(conn, events)
+        if events is not None:
+            await write(conn, events)
 
 
 async def _settle(conn: AsyncConn, fixes: FixBatch, rows: Index) -> tuple[int, Index]:
