@@ -17,6 +17,7 @@ from dubhe.bench import bench_mqtt as run_mqtt_bench
 from dubhe.decode import tree
 from dubhe.export import FORMATS, ExportError, write_track
 from dubhe.geometry import corridor_app, fence_app, stop_app
+from dubhe.pushing import register as register_areas
 from dubhe.registry import terminal_app
 from dubhe.supervisor import CannotStart, database
 from dubhe.supervisor import serve as run_tree
@@ -42,6 +43,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+register_areas(fence_app, corridor_app, terminal_app)
 app.add_typer(terminal_app, name="terminal")
 app.add_typer(fence_app, name="fence")
 app.add_typer(corridor_app, name="corridor")

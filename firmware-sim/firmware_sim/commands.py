@@ -18,6 +18,10 @@ OK, FAILED, BAD, UNSUPPORTED = range(4)
 
 PICTURE_BYTES: Final = 3_000
 """Of the picture that a camera takes; three packages."""
+PLACES_MAX: Final = 100
+"""Areas of each kind that the terminal has room for."""
+UPDATE, APPEND, MODIFY = range(3)
+"""What a setting of areas does to those that are there: replace all, add some, change some."""
 IMAGE, AUDIO = 0, 1
 JPEG, WAV = 0, 3
 
@@ -54,6 +58,8 @@ class Equipment:
     parameters: dict[int, Any] = field(default_factory=lambda: {0x0001: 60, 0x0020: 0, 0x0029: 30, 0x0055: 100, 0x0083: "沪A00001"})
     places: dict[int, dict[int, Mapping[str, Any]]] = field(default_factory=lambda: {1: {}, 2: {}, 3: {}, 4: {}})
     """Circles, rectangles, polygons, routes by id."""
+    places_max: int = PLACES_MAX
+    """Of each kind; one more is refused."""
     media: dict[int, Media] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
     doors_locked: bool = False
@@ -158,10 +164,12 @@ def _vehicle(equipment: Equipment, order: _Order) -> Sequence[Say]:
 
 def _set_places(kind: int) -> Act:
     def act(equipment: Equipment, order: _Order) -> Sequence[Say]:
-        given = order.fields.get("areas", [order.fields])
-        if order.fields.get("action") == 0:
-            equipment.places[kind].clear()
-        equipment.places[kind].update({each["id"]: each for each in given})
+        given = {each["id"]: each for each in order.fields.get("areas", [order.fields])}
+        action = order.fields.get("action")
+        there = {} if action == UPDATE else equipment.places[kind]
+        if len(there | given) > equipment.places_max or (action == MODIFY and not given.keys() <= there.keys()):
+            return [_general(order, FAILED)]
+        equipment.places[kind] = there | given
         return [_general(order)]
 
     return act
