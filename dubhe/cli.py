@@ -21,6 +21,7 @@ from dubhe.pushing import register as register_areas
 from dubhe.registry import terminal_app
 from dubhe.supervisor import CannotStart, database
 from dubhe.supervisor import serve as run_tree
+from dubhe.vehicle import vehicle_app
 from firmware_sim.link import Address
 from firmware_sim.mqtt import Target
 from firmware_sim.recordings import RecordingError
@@ -44,6 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 register_areas(fence_app, corridor_app, terminal_app)
+app.add_typer(vehicle_app, name="vehicle")
 app.add_typer(terminal_app, name="terminal")
 app.add_typer(fence_app, name="fence")
 app.add_typer(corridor_app, name="corridor")

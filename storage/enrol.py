@@ -59,7 +59,7 @@ class ImportReport:
 def add_terminal(url: str, name: str, plate: str = "", plate_colour: str = "", vin: str = "") -> None:
     """Enter a terminal and, when a plate is given, its vehicle, and bind them; entering the same twice changes nothing."""
     with _entering(url) as conn:
-        _enter(conn, _name(name), plate, plate_colour, vin)
+        _enter(conn, terminal_name(name), plate, plate_colour, vin)
 
 
 def add_vehicle(url: str, plate: str, plate_colour: str, vin: str = "") -> None:
@@ -71,7 +71,7 @@ def add_vehicle(url: str, plate: str, plate_colour: str, vin: str = "") -> None:
 def release_terminal(url: str, name: str) -> None:
     """Take a terminal off its vehicle; its old fixes stay the vehicle's."""
     with _entering(url) as conn:
-        if conn.execute("UPDATE terminals SET vehicle_id = NULL WHERE name = %s", (_name(name),)).rowcount == 0:
+        if conn.execute("UPDATE terminals SET vehicle_id = NULL WHERE name = %s", (terminal_name(name),)).rowcount == 0:
             msg = f"terminal {clean(name)!r} is not in the registry"
             raise EnrolError(msg)
 
@@ -91,7 +91,7 @@ def import_csv(url: str, sheet: bytes) -> ImportReport:
             values = {column: (line.get(heading) or "").strip() for column, heading in columns.items()}
             if any(values.values()):
                 try:
-                    name = _name(values["terminal"]) if values.get("terminal") else ""
+                    name = terminal_name(values["terminal"]) if values.get("terminal") else ""
                     _enter(conn, name, values.get("plate", ""), values.get("plate_colour", ""), values.get("vin", ""))
                     taken += 1
                 except EnrolError as error:
@@ -122,16 +122,11 @@ def _enter(conn: Conn, name: str, plate: str, plate_colour: str, vin: str) -> No
     if not name and not plate:
         msg = "neither a terminal nor a plate is given"
         raise EnrolError(msg)
-    colour = _colour(plate_colour) if plate else 0
+    colour = colour_of(plate_colour) if plate else 0
     with conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         if name:
-            terminal_id, bound_to = _row(
-                conn,
-                "INSERT INTO terminals (name, vetted) VALUES (%s, true)"
-                " ON CONFLICT (name) DO UPDATE SET vetted = true RETURNING id, vehicle_id",
-                (name,),
-            )
+            terminal_id, bound_to = enter_terminal(conn, name)
         if plate:
             (vehicle_id,) = _row(
                 conn,
@@ -141,10 +136,21 @@ def _enter(conn: Conn, name: str, plate: str, plate_colour: str, vin: str) -> No
             )
             conn.execute(_VET, {"vehicle_id": vehicle_id})
         if name and plate and bound_to != vehicle_id:
-            _bind(conn, (terminal_id, name, bound_to), (vehicle_id, plate))
+            bind(conn, (terminal_id, name, bound_to), (vehicle_id, plate))
 
 
-def _bind(conn: Conn, terminal: tuple[int, str, int | None], vehicle: tuple[int, str]) -> None:
+def enter_terminal(conn: Conn, name: str) -> tuple[int, int | None]:
+    """The terminal of this name, vetted, and the vehicle it serves; in the transaction under way."""
+    terminal_id, bound_to = _row(
+        conn,
+        "INSERT INTO terminals (name, vetted) VALUES (%s, true) ON CONFLICT (name) DO UPDATE SET vetted = true RETURNING id, vehicle_id",
+        (name,),
+    )
+    return terminal_id, bound_to
+
+
+def bind(conn: Conn, terminal: tuple[int, str, int | None], vehicle: tuple[int, str]) -> None:
+    """Bind a terminal (id, name, the vehicle it serves) to a vehicle (id, plate). Raises `EnrolError` where either is taken."""
     terminal_id, name, bound_to = terminal
     vehicle_id, plate = vehicle
     if bound_to is not None:
@@ -163,7 +169,8 @@ def _row(conn: Conn, query: str, values: tuple[object, ...]) -> tuple[Any, ...]:
     return row
 
 
-def _name(text: str) -> str:
+def terminal_name(text: str) -> str:
+    """The canonical name of a terminal, as people write it. Raises `EnrolError`."""
     name = canonical(text)
     if not text.strip() or not is_name(name) or not re.fullmatch("[0-9a-f]{1,20}", name):
         msg = f"{clean(text)!r} cannot be a terminal's name; it has up to 20 digits, as the terminal sends its phone number"
@@ -171,7 +178,8 @@ def _name(text: str) -> str:
     return name
 
 
-def _colour(text: str) -> int:
+def colour_of(text: str) -> int:
+    """The plate colour of JT/T 697.7 by its name or number. Raises `EnrolError`."""
     word = text.strip().lower().removesuffix("色")
     if word.isdecimal() and int(word) in COLOURS.values():
         return int(word)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.connect import Line, hear
+from storage.connect import Conn, Line, hear
 from tracks.paper import ALWAYS_S, NEVER_S, Paper, PaperBatch
 from tracks.spans import Index, Mask
 
@@ -70,10 +70,13 @@ def _packed(*columns: str) -> str:
     return f"coalesce(string_agg({' || '.join(f'int8send({column})' for column in columns)}, ''), '')"
 
 
+_PAPERS: Final = f"""
+SELECT {_packed("vehicle_id", "code", _second("valid_from"), _second("valid_until"))}
+FROM ({HELD}) AS held JOIN unnest(%(kinds)s::text[], %(codes)s::bigint[]) AS known (kind, code) USING (kind)
+"""  # noqa: S608 - our own words
 _LOAD: Final = f"""
 SELECT (SELECT last_value FROM fleet_versions),
-    (SELECT {_packed("vehicle_id", "code", _second("valid_from"), _second("valid_until"))}
-     FROM ({HELD}) AS held JOIN unnest(%(kinds)s::text[], %(codes)s::bigint[]) AS known (kind, code) USING (kind)),
+    ({_PAPERS}),
     (SELECT {_packed("t.id", "v.id", "(v.class = ANY(%(key)s))::int", "coalesce(v.max_kmh, 0)")}
      FROM terminals t JOIN vehicles v ON v.id = t.vehicle_id)
 """  # noqa: S608 - our own words
@@ -116,11 +119,10 @@ class FleetStore:
             row = await (await cursor.execute(_LOAD, _VALUES)).fetchone()
         assert row is not None, "it has no FROM"
         version, papers, limits = row
-        vehicle, paper, from_s, until_s = _columns(papers)
         terminal, its_vehicle, coach, max_kmh = _columns(limits)
         return Fleet(
             version,
-            PaperBatch(vehicle, paper.astype(np.uint8), from_s, until_s),
+            _papers(papers),
             terminal_id=terminal,
             vehicle_id=its_vehicle,
             coach=coach == 1,
@@ -132,6 +134,20 @@ class FleetStore:
         async with aclosing(hear(self._url, "dubhe fleet changes", CHANNEL, quiet_s=QUIET_S)) as notices:
             async for _ in notices:
                 yield
+
+
+def papers_of(conn: Conn, vehicle_id: int | None = None) -> PaperBatch:
+    """The papers of one vehicle, or of all, in the transaction under way."""
+    query = f"{_PAPERS} WHERE %(vehicle_id)s::bigint IS NULL OR vehicle_id = %(vehicle_id)s"
+    with conn.cursor(binary=True) as cursor:
+        row = cursor.execute(query, _VALUES | {"vehicle_id": vehicle_id}).fetchone()
+    assert row is not None, "it aggregates"
+    return _papers(row[0])
+
+
+def _papers(packed: bytes) -> PaperBatch:
+    vehicle, paper, from_s, until_s = _columns(packed)
+    return PaperBatch(vehicle, paper.astype(np.uint8), from_s, until_s)
 
 
 def _columns(packed: bytes) -> tuple[Index, Index, Index, Index]:

@@ -70,7 +70,7 @@ SELECT id, name, vehicle_id, auth_code, vetted, edition FROM terminals JOIN give
 """
 
 _SITUATION: Final = """
-SELECT t.id, t.auth_code, t.vehicle_id, v.id, o.id
+SELECT t.id, t.auth_code, t.vehicle_id, v.id, o.id, coalesce(v.state = 'retired', false)
 FROM (SELECT) one
 LEFT JOIN terminals t ON t.name = %(name)s
 LEFT JOIN vehicles v ON v.plate = %(plate)s AND v.plate_colour = %(plate_colour)s
@@ -79,7 +79,7 @@ LEFT JOIN terminals o ON o.vehicle_id = v.id
 
 _DETAILS: Final = """
 UPDATE terminals SET edition = %(edition)s, maker = %(maker)s, model = %(model)s, serial_number = %(serial_number)s,
-    province = %(province)s, city = %(city)s, last_registered_at = now()
+    province = %(province)s, city = %(city)s, registered_plate = %(plate)s, registered_colour = %(plate_colour)s, last_registered_at = now()
 WHERE id = %(terminal_id)s
 """
 
@@ -205,12 +205,13 @@ class _Situation:
     bound_to: int | None
     vehicle_id: int | None
     holder_id: int | None
+    retired: bool
 
     def result(self, *, lenient: bool) -> int:
-        """The result of 0x8100; leniently the unknown is no obstacle."""
+        """The result of 0x8100; leniently the unknown is no obstacle, and the retired always is."""
         if self.terminal_id is None and not lenient:
             return NO_TERMINAL
-        if self.plate_given and self.vehicle_id is None and not lenient:
+        if self.retired or (self.plate_given and self.vehicle_id is None and not lenient):
             return NO_VEHICLE
         if self.holder_id is not None and self.holder_id != self.terminal_id:
             return VEHICLE_TAKEN

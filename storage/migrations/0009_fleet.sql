@@ -192,6 +192,8 @@ BEGIN
     WHERE terminal_id = NEW.id AND released_at = 'infinity' AND vehicle_id IS DISTINCT FROM NEW.vehicle_id;
     IF NEW.vehicle_id IS NOT NULL THEN
         INSERT INTO bindings (vehicle_id, terminal_id, bound_at) VALUES (NEW.vehicle_id, NEW.id, clock_timestamp()) ON CONFLICT DO NOTHING;
+        INSERT INTO onboarding (vehicle_id, action, state, by, reason)
+        SELECT id, 'activate', 'active', 'dubhe', 'terminal bound' FROM vehicles WHERE id = NEW.vehicle_id AND state = 'approved';
     END IF;
     RETURN NULL;
 END

@@ -1,0 +1,337 @@
+"""`dubhe vehicle`: the fleet's papers in, who may run and why not out, and each vehicle's way into service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+import xlsxwriter
+
+from compliance.onboarding import Action, Refused, State, in_force
+from compliance.vehicles import LAPSES, SENTENCES, Policy, Reason, Standings, Verdict, verdict_at
+from dubhe.columns import COLUMNS, Headings, Problem, Wrong, entry_of
+from dubhe.export import BEIJING, moment
+from dubhe.onboarding import act
+from dubhe.sheet import SheetError, lines
+from dubhe.supervisor import database
+from ingest.settings import Settings
+from storage.dossier import SECTIONS, VehicleRow, dossier, vehicle_list
+from storage.enrol import EnrolError, colour_of
+from storage.entry import entering
+from storage.errors import StoreError
+
+vehicle_app = typer.Typer(help="Vehicles of the registry 车辆: who may run, and why not.", no_args_is_help=True, rich_markup_mode=None)
+
+Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
+Plate = Annotated[str, typer.Argument(metavar="PLATE", help="车牌号")]
+Colour = Annotated[str, typer.Option("--colour", help="plate colour 车牌颜色, where two vehicles have the same plate")]
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="who does it 操作人")]
+Why = Annotated[str, typer.Option("--reason", help="why 原因")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text")]
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What became of a sheet."""
+
+    taken: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    """Headings that say nothing to us."""
+
+
+def import_vehicles(url: str, sheet: bytes, *, by: str, now: datetime) -> ImportReport:
+    """Enter every row of a CSV or XLSX sheet; a row that cannot be taken is reported and spoils no other.
+
+    Raises `SheetError` or `Wrong` when the sheet cannot be read at all.
+    """
+    headings, rows = lines(sheet)
+    known = Headings.of(headings)
+    report = ImportReport(unread=known.unread)
+    with entering(url, by) as fleet:
+        for line in rows:
+            entry, problems = entry_of(known, line)
+            report.problems += problems
+            if entry is not None:
+                try:
+                    fleet.enter(entry, now)
+                    report.taken += 1
+                except EnrolError as error:
+                    report.problems.append(Problem(line.number, "", "", str(error)))
+    return report
+
+
+@vehicle_app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help=".csv (UTF-8 or GBK) or .xlsx; with --template the file to write")],
+    by: By = "",
+    *,
+    template: Annotated[bool, typer.Option("--template", help="write a sheet with all headings and an explained example 生成模板")] = False,
+    config: Config = None,
+) -> None:
+    """Enter vehicles with their papers, enterprises, drivers, lines and terminals 批量导入.
+
+    A new vehicle is a draft until it is submitted and approved. A paper with a later end is a renewal, another row beside the old one;
+    an empty cell says nothing; importing the same twice changes nothing. A row that cannot be taken is reported with line, column,
+    value and cure, and the exit status is 1.
+    """
+    with _sentences():
+        if template:
+            write_template(file)
+            typer.echo(f"{file} is written; lines that begin with # are not read 以 # 开头的行不导入")
+            return
+        with database(Settings.load(config)) as url:
+            report = import_vehicles(url, file.read_bytes(), by=by or "dubhe vehicle import", now=datetime.now(UTC))
+    for problem in report.problems:
+        typer.echo(f"{file}, {problem}", err=True)
+    if report.unread:
+        typer.echo(f"columns that are not read 未识别的列: {', '.join(report.unread)}", err=True)
+    refused = len({problem.line for problem in report.problems})
+    typer.echo(f"{report.taken} taken, {refused} refused")
+    raise typer.Exit(1 if refused else 0)
+
+
+def write_template(file: Path) -> None:
+    """An empty sheet: headings, and two remarks that explain them and show an example."""
+    if file.suffix.lower() not in {".csv", ".xlsx"}:
+        msg = f"{file} is neither .csv nor .xlsx"
+        raise Wrong(msg)
+    headings = [column.headings[0] for column in COLUMNS]
+    about = [f"{column.name.replace('.', '_')}: {column.about}".removesuffix(": ") for column in COLUMNS]
+    example = [column.example for column in COLUMNS]
+    rows = [headings, ["# " + about[0], *about[1:]], ["# " + example[0], *example[1:]]]
+    if file.suffix.lower() == ".csv":
+        file.write_text("".join(",".join(row) + "\n" for row in rows), encoding="utf-8-sig")
+        return
+    with xlsxwriter.Workbook(str(file), {"strings_to_formulas": False}) as book:
+        page = book.add_worksheet("vehicles")
+        page.freeze_panes(1, 1)
+        page.set_column(0, len(COLUMNS) - 1, 18, book.add_format({"num_format": "@"}))
+        for number, row in enumerate(rows):
+            page.write_row(number, 0, row)
+
+
+@vehicle_app.command("list")
+def list_(
+    *,
+    state: Annotated[str, typer.Option(help="only these: " + ", ".join(State))] = "",
+    line: Annotated[str, typer.Option(help="only of this line 线路")] = "",
+    group: Annotated[str, typer.Option(help="only of this group 车队")] = "",
+    enterprise: Annotated[str, typer.Option(help="only of this enterprise 业户")] = "",
+    reason: Annotated[str, typer.Option(help="only with this reason, such as road_cert_expired (docs/reasons.md) 不合规原因")] = "",
+    non_compliant: Annotated[bool, typer.Option("--non-compliant", help="only those that may not run now 仅不合规")] = False,
+    expiring: Annotated[
+        int | None, typer.Option(min=0, max=3_650, metavar="DAYS", help="only with a paper that lapses within so many days")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """List vehicles with their verdict now 车辆列表; tab-separated, or with --json one object a line.
+
+    state is what counts: a vehicle whose papers have lapsed is suspended until they are renewed.
+    lapses: when the next paper does, and which.
+    """
+    settings = Settings.load(config)
+    with database(settings) as url:
+        vehicles, papers = vehicle_list(url)
+    standings = Standings.of(papers, Policy.of(settings.compliance_requires, settings.compliance_grace_days))
+    now_s = int(datetime.now(UTC).timestamp())
+    if not as_json:
+        typer.echo("plate\tcolour\tclass\tstate\tterminal\tenterprise\tlines\tgroups\tverdict\tlapses\twhat")
+    for vehicle in vehicles:
+        told = _told(vehicle, standings, now_s)
+        wanted = (
+            state in {"", told["state"]}
+            and all(
+                name in {"", *told[kind].split("、")} for kind, name in (("lines", line), ("groups", group), ("enterprise", enterprise))
+            )
+            and (not reason or reason in told["reasons"])
+            and not (non_compliant and not told["reasons"])
+            and (expiring is None or (told["lapses"] is not None and told["lapses_s"] <= now_s + expiring * 86_400))
+        )
+        if wanted:
+            del told["lapses_s"]
+            typer.echo(json.dumps(told, ensure_ascii=False) if as_json else _tabbed(told))
+
+
+def _told(vehicle: VehicleRow, standings: Standings, now_s: int) -> dict[str, Any]:
+    """A vehicle as the list has it."""
+    history = standings.history(vehicle.id)
+    reasons = next(reasons for since, reasons in reversed(history) if since <= now_s)
+    ahead = ((since, new & ~reasons & LAPSED) for since, new in history if since > now_s)
+    lapses_s, what = next(((since, new) for since, new in ahead if new), (None, Reason(0)))
+    return {
+        "plate": vehicle.plate,
+        "colour": vehicle.plate_colour,
+        "class": vehicle.vehicle_class,
+        "state": in_force(State(vehicle.state), reasons).value,
+        "terminal": vehicle.terminal,
+        "enterprise": vehicle.enterprise,
+        "lines": vehicle.lines,
+        "groups": vehicle.groups,
+        "compliant": not reasons,
+        "reasons": [reason.word for reason in reasons],
+        "lapses": None if lapses_s is None else _stamp(lapses_s),
+        "lapsing": [reason.word for reason in what],
+        "lapses_s": lapses_s,
+    }
+
+
+LAPSED: Final = Reason(sum(LAPSES))
+
+
+def _tabbed(told: dict[str, Any]) -> str:
+    names = ("plate", "colour", "class", "state", "terminal", "enterprise", "lines", "groups")
+    verdict = "compliant" if told["compliant"] else ",".join(told["reasons"])
+    return "\t".join([*(str(told[name]) for name in names), verdict, told["lapses"] or "", ",".join(told["lapsing"])])
+
+
+@vehicle_app.command()
+def show(
+    plate: Plate,
+    *,
+    at: Annotated[str, typer.Option("--at", help="the verdict at this moment, ISO 8601; without a zone it is UTC+8 时刻; empty: now")] = "",
+    colour: Colour = "",
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Show everything about a vehicle, each with its validity, and the verdict with its reasons 车辆档案.
+
+    Exit status: 0 when it is compliant at that moment, 1 when it is not.
+    """
+    settings = Settings.load(config)
+    when = moment(at) if at else datetime.now(UTC)
+    with database(settings) as url:
+        vehicle, papers = dossier(url, plate, _colour(colour))
+    verdict = verdict_at(papers, int(when.timestamp()), Policy.of(settings.compliance_requires, settings.compliance_grace_days))
+    vehicle["state"] = in_force(State(vehicle["state"]), verdict.reasons).value
+    told = {
+        "at": when,
+        "compliant": not verdict.reasons,
+        "reasons": [
+            {"reason": reason.word, "since": None if since is None else datetime.fromtimestamp(since, UTC), "en": en, "zh": zh}
+            for reason, since in verdict.since_s.items()
+            for en, zh in [SENTENCES[reason]]
+        ],
+    }
+    if as_json:
+        typer.echo(json.dumps({"vehicle": vehicle, "verdict": told}, ensure_ascii=False, default=_plain))
+    else:
+        typer.echo("\n".join(_readable(vehicle, verdict, when)))
+    raise typer.Exit(1 if verdict.reasons else 0)
+
+
+def _readable(vehicle: dict[str, Any], verdict: Verdict, when: datetime) -> Iterator[str]:
+    """A vehicle for eyes; days of validity are the first and the last, in Beijing's time."""
+    own = {name: value for name, value in vehicle.items() if name not in SECTIONS and value is not None and name not in {"id", "vetted"}}
+    yield f"{vehicle['plate']}  " + "  ".join(f"{name} {_plain(value)}" for name, value in own.items() if name != "plate")
+    yield f"at {when.astimezone(BEIJING):%Y-%m-%d %H:%M} " + ("not compliant 不合规" if verdict.reasons else "compliant 合规")
+    for reason, since in verdict.since_s.items():
+        english, chinese = SENTENCES[reason]
+        yield f"  {reason.word}" + (f" since {_stamp(since)}" if since else "") + f": {english} {chinese}"
+    for name in SECTIONS:
+        if rows := vehicle[name]:
+            yield name
+            yield from (f"  {_row(row)}" for row in rows)
+
+
+def _row(row: dict[str, Any]) -> str:
+    """One row of a section."""
+    row = dict(row)
+    valid = ""
+    if "valid_until" in row:
+        since, until = row.pop("valid_from"), row.pop("valid_until")
+        first = f"{since.astimezone(BEIJING):%Y-%m-%d}" if since else "…"
+        last = f"{until.astimezone(BEIJING) - timedelta(microseconds=1):%Y-%m-%d}" if until else "…"
+        valid = f"  {first} – {last}"
+    about = row.pop("about", {})
+    if superseded := row.pop("superseded_at", None):
+        about = about | {"superseded": _plain(superseded)}
+    words = [str(_plain(value)) for value in row.values() if value not in {None, ""}] + [f"{name} {value}" for name, value in about.items()]
+    return "  ".join(words) + valid
+
+
+def _stamp(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - columns are of many kinds
+    """Times and days as text."""
+    match value:
+        case datetime():
+            return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        case date():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def _colour(text: str) -> int | None:
+    return colour_of(text) if text else None
+
+
+def _step(action: Action, plate: str, colour: str, config: Path | None, *, by: str, reason: str = "") -> None:
+    """Take a step and say where it led; what is refused is one sentence and exit status 1."""
+    settings = Settings.load(config)
+    policy = Policy.of(settings.compliance_requires, settings.compliance_grace_days)
+    with database(settings) as url:
+        try:
+            case = act(url, plate, action, by=by, reason=reason, colour=_colour(colour), policy=policy)
+        except Refused as error:
+            typer.echo(f"dubhe: {error}", err=True)
+            raise typer.Exit(1) from None
+    typer.echo(f"{case.plate} is {case.state}")
+
+
+@vehicle_app.command()
+def submit(plate: Plate, by: By, colour: Colour = "", config: Config = None) -> None:
+    """Submit a draft 提交: the checks lead it to review, or return it with all they find wrong 自动核验."""
+    _step(Action.SUBMIT, plate, colour, config, by=by)
+
+
+@vehicle_app.command()
+def approve(plate: Plate, by: By, reason: Why = "", colour: Colour = "", config: Config = None) -> None:
+    """Approve a vehicle in review 审核通过; not for whoever submitted it. With a terminal it is active at once."""
+    _step(Action.APPROVE, plate, colour, config, by=by, reason=reason)
+
+
+@vehicle_app.command("return")
+def return_(plate: Plate, by: By, reason: Why, colour: Colour = "", config: Config = None) -> None:
+    """Return a vehicle in review to its operator 退回, with the reason; not for whoever submitted it."""
+    _step(Action.RETURN, plate, colour, config, by=by, reason=reason)
+
+
+@vehicle_app.command()
+def suspend(plate: Plate, by: By, reason: Why, colour: Colour = "", config: Config = None) -> None:
+    """Suspend a vehicle 暂停营运: it is not compliant; what it reports is still stored."""
+    _step(Action.SUSPEND, plate, colour, config, by=by, reason=reason)
+
+
+@vehicle_app.command()
+def resume(plate: Plate, by: By, reason: Why = "", colour: Colour = "", config: Config = None) -> None:
+    """End a suspension 恢复营运."""
+    _step(Action.RESUME, plate, colour, config, by=by, reason=reason)
+
+
+@vehicle_app.command()
+def retire(plate: Plate, by: By, reason: Why, colour: Colour = "", config: Config = None) -> None:
+    """Retire a vehicle for good 退出营运: its terminal is released, and a registration (0x0100) for it is answered 2."""
+    _step(Action.RETIRE, plate, colour, config, by=by, reason=reason)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """What a person can mend becomes one sentence and exit status 2."""
+    try:
+        yield
+    except (SheetError, Wrong) as error:
+        raise StoreError(str(error)) from None
+    except OSError as error:
+        msg = f"cannot use {error.filename}: {error.strerror}"
+        raise StoreError(msg) from None
