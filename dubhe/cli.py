@@ -17,6 +17,7 @@ from dubhe.bench import bench_mqtt as run_mqtt_bench
 from dubhe.decode import tree
 from dubhe.export import FORMATS, ExportError, write_track
 from dubhe.geometry import corridor_app, fence_app, stop_app
+from dubhe.parties import group_app, line_app
 from dubhe.pushing import register as register_areas
 from dubhe.registry import terminal_app
 from dubhe.supervisor import CannotStart, database
@@ -46,6 +47,8 @@ app = typer.Typer(
 )
 register_areas(fence_app, corridor_app, terminal_app)
 app.add_typer(vehicle_app, name="vehicle")
+app.add_typer(line_app, name="line")
+app.add_typer(group_app, name="group")
 app.add_typer(terminal_app, name="terminal")
 app.add_typer(fence_app, name="fence")
 app.add_typer(corridor_app, name="corridor")

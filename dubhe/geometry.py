@@ -22,15 +22,23 @@ from geofence.datum import Datum
 from geofence.fences import Fence
 from geofence.stops import Stop
 from ingest.settings import Settings
-from storage.geometry import add_shapes, list_shapes, recent_positions, remove_shapes, terminals_of
+from storage.geometry import EVERYONE, Whom, add_shapes, list_shapes, meant_for, recent_positions, remove_shapes, whom_of
 
 Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 File = Annotated[Path, typer.Argument(help="GeoJSON: a FeatureCollection or one Feature")]
 Said = Annotated[
     Datum, typer.Option("--datum", help="what its coordinates are in 坐标系: wgs84 (also CGCS2000), gcj02 (高德, 腾讯), bd09 (百度)")
 ]
-For = Annotated[list[str] | None, typer.Option("--for", metavar="PLATE_OR_TERMINAL", help="only for this one; may be repeated 适用车辆")]
-All = Annotated[bool, typer.Option("--all", help="for all terminals 适用全部车辆")]
+For = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--for",
+        metavar="WHOM",
+        help="only for line:71路, group:一车队, vehicle:沪A12345 or terminal:13800138000 (the last two also bare); may be repeated;"
+        " without it: for all 适用对象",
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="for all terminals, as without --for 适用全部车辆")]
 Ids = Annotated[list[int], typer.Argument(help="ids, as list shows them")]
 
 FITTED_MIN: Final = 20
@@ -46,24 +54,24 @@ class Taken:
     warnings: list[str]
 
 
-def import_fences(url: str, document: dict[str, Any], datum: Datum, terminals: Sequence[int] | None) -> Taken:
+def import_fences(url: str, document: dict[str, Any], datum: Datum, whom: Whom = EVERYONE) -> Taken:
     """Enter fences; the datum is compared with positions near them, for fences need not lie where vehicles go."""
     made, problems = geojson.fences(document, datum)
 
     def warnings() -> list[str]:
-        lon, lat = _near(*recent_positions(url, terminals), [point for fence in made for point in geojson_points(fence)])
+        lon, lat = _near(*recent_positions(url, meant_for(url, whom)), [point for fence in made for point in geojson_points(fence)])
         fit = geojson.fit_of_fences(made, datum, lon, lat) if len(lon) >= FITTED_MIN else None
         return [fit.warning] if fit and fit.best != datum and fit.warning else []
 
-    return _enter(url, "fences", made, problems, warnings, terminals=terminals)
+    return _enter(url, "fences", made, problems, warnings, whom=whom)
 
 
-def import_corridors(url: str, document: dict[str, Any], datum: Datum, terminals: Sequence[int] | None) -> Taken:
+def import_corridors(url: str, document: dict[str, Any], datum: Datum, whom: Whom = EVERYONE) -> Taken:
     """Enter corridors; each is compared with where the vehicles have been near it."""
     made, problems = geojson.corridors(document, datum)
 
     def warnings() -> list[str]:
-        lon, lat = recent_positions(url, terminals)
+        lon, lat = recent_positions(url, meant_for(url, whom))
         said = []
         for corridor in made:
             near = _near(lon, lat, corridor.points)
@@ -72,13 +80,13 @@ def import_corridors(url: str, document: dict[str, Any], datum: Datum, terminals
                 said.append(f"{corridor.name}: {fit.warning}")
         return said
 
-    return _enter(url, "corridors", made, problems, warnings, terminals=terminals)
+    return _enter(url, "corridors", made, problems, warnings, whom=whom)
 
 
-def import_stops(url: str, document: dict[str, Any], datum: Datum, terminals: Sequence[int] | None) -> Taken:
+def import_stops(url: str, document: dict[str, Any], datum: Datum, whom: Whom = EVERYONE) -> Taken:
     """Enter stops."""
     made, problems = geojson.stops(document, datum)
-    return _enter(url, "stops", made, problems, list, terminals=terminals)
+    return _enter(url, "stops", made, problems, list, whom=whom)
 
 
 def geojson_points(fence: Fence) -> list[tuple[float, float]]:
@@ -109,19 +117,19 @@ def _enter(
     problems: list[str],
     warnings: Callable[[], list[str]],
     *,
-    terminals: Sequence[int] | None,
+    whom: Whom,
 ) -> Taken:
     if not made:
         return Taken([], problems, [])
     said = warnings()
-    return Taken(add_shapes(url, table, geojson.document(made, Datum.WGS84)["features"], terminals), problems, said)
+    return Taken(add_shapes(url, table, geojson.document(made, Datum.WGS84)["features"], whom.terminals, whom.parties), problems, said)
 
 
 def _import(
-    make: Callable[[str, dict[str, Any], Datum, Sequence[int] | None], Taken],
+    make: Callable[[str, dict[str, Any], Datum, Whom], Taken],
     file: Path,
     datum: Datum,
-    whom: list[str] | None,
+    whom: list[str],
     config: Path | None,
 ) -> None:
     """Read a file, enter what can be read, say what cannot; exit status 1 when something was left out."""
@@ -137,7 +145,7 @@ def _import(
         typer.echo(f"dubhe: {file} is not GeoJSON: it is no object", err=True)
         raise typer.Exit(2)
     with database(Settings.load(config)) as url:
-        taken = make(url, document, datum, None if whom is None else terminals_of(url, whom))
+        taken = make(url, document, datum, whom_of(url, whom))
     for problem in taken.problems:
         typer.echo(f"{file}: {problem}", err=True)
     for warning in taken.warnings:
@@ -146,11 +154,11 @@ def _import(
     raise typer.Exit(1 if taken.problems else 0)
 
 
-def _whom(*, everyone: bool, whom: list[str] | None) -> list[str] | None:
-    if everyone == bool(whom):
-        msg = "say whom it is meant for: --all, or --for PLATE_OR_TERMINAL (repeatable)"
+def _whom(*, everyone: bool, whom: list[str] | None) -> list[str]:
+    if everyone and whom:
+        msg = "it cannot be meant for all and for some: give --all or --for 两者只能选一"
         raise typer.BadParameter(msg)
-    return whom or None
+    return whom or []
 
 
 def _app(table: str, one: str, about: str) -> typer.Typer:
@@ -161,10 +169,10 @@ def _app(table: str, one: str, about: str) -> typer.Typer:
     def list_(config: Config = None) -> None:
         with database(Settings.load(config)) as url:
             rows = list_shapes(url, table)
-        typer.echo("id\tname\tshape\tterminals")
+        typer.echo("id\tname\tshape\tterminals\tparties")
         for row in rows:
-            meant_for = "all" if row.terminals is None else str(len(row.terminals))
-            typer.echo(f"{row.id}\t{row.name}\t{row.feature['geometry']['type']}\t{meant_for}")
+            count = "all" if row.terminals is None else str(len(row.terminals))
+            typer.echo(f"{row.id}\t{row.name}\t{row.feature['geometry']['type']}\t{count}\t{' '.join(row.parties)}")
 
     @app.command("remove", help=f"Take {one} away 删除; what is under way about it ends.")
     def remove(ids: Ids, config: Config = None) -> None:

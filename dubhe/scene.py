@@ -19,7 +19,7 @@ from firmware_sim.roads import DATA, line_71
 from firmware_sim.truth import Spell, strays
 from geofence.datum import Datum
 from storage.enrol import add_terminal
-from storage.geometry import list_shapes, remove_shapes, terminals_of
+from storage.geometry import Whom, list_shapes, remove_shapes, terminals_of
 from storage.health import arrivals
 from storage.incidents import Incident
 from tracks.event import KINDS, Kind
@@ -78,7 +78,7 @@ def _collection(features: Iterator[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _once(
-    enter_shapes: Callable[[str, dict[str, Any], Datum, Sequence[int] | None], Taken],
+    enter_shapes: Callable[[str, dict[str, Any], Datum, Whom], Taken],
     url: str,
     table: str,
     document: dict[str, Any],
@@ -90,7 +90,7 @@ def _once(
     if [row.name for row in there] == wanted and all(row.terminals == terminals for row in there):
         return [row.id for row in there]
     remove_shapes(url, table, [row.id for row in there])
-    taken = enter_shapes(url, document, DATUM, terminals)
+    taken = enter_shapes(url, document, DATUM, Whom(terminals))
     assert not taken.problems, taken.problems
     return taken.ids
 

@@ -68,6 +68,7 @@ class Sweeper:
                 await asyncio.sleep(self._return_s)
                 while await self._lease.held():
                     await self.sweep()
+                    await self._store.tell_memberships(2 * self._every_s)
                     await asyncio.sleep(self._every_s)
             except StoreUnavailable as error:
                 log.warning("the sweep is put off", why=str(error))

@@ -41,6 +41,9 @@ class ShapeRow:
     name: str
     feature: dict[str, Any]
     terminals: list[int] | None
+    """Those it is meant for now; None: all."""
+    parties: list[str]
+    """What else than terminals it is meant for, as `kind:id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,25 @@ class Geometry:
     """By table."""
 
 
-_SHAPES: Final = "SELECT id, name, feature, terminals FROM {} ORDER BY id"
+_SHAPES: Final = "SELECT id, name, feature, dubhe_meant_for(terminals, parties), coalesce(parties, '{{}}') FROM {} ORDER BY id"
 _VERSION: Final = "SELECT last_value FROM geometry_versions"
 _WHO: Final = """
 SELECT t.id FROM terminals t LEFT JOIN vehicles v ON v.id = t.vehicle_id WHERE t.name = %(name)s OR v.plate = %(plate)s
 """
+_NAMED: Final = {
+    "line": "SELECT 'line:' || id FROM lines WHERE name = %(name)s",
+    "group": "SELECT 'group:' || id FROM groups WHERE name = %(name)s",
+    "terminal": "SELECT 'terminal:' || id FROM terminals WHERE name = %(number)s",
+    "vehicle": "SELECT 'vehicle:' || id FROM vehicles WHERE plate = %(plate)s",
+}
+"""Kind of party → how one is found by its name."""
+_CURES: Final = {
+    "line": "`dubhe line add` enters one",
+    "group": "`dubhe group add` enters one",
+    "terminal": "`dubhe terminal add` enters one",
+    "vehicle": "`dubhe vehicle import` or `dubhe terminal add --plate` enters one",
+}
+_MEANT_FOR: Final = "SELECT dubhe_meant_for(%s, %s)"
 _POSITIONS: Final = """
 SELECT lon, lat FROM fixes
 WHERE (%(terminals)s::bigint[] IS NULL OR terminal_id = ANY(%(terminals)s)) AND valid AND time > now() - interval '7 days' AND time < now()
@@ -94,14 +111,54 @@ class GeometryStore:
                 yield
 
 
-def add_shapes(url: str, table: str, features: Sequence[dict[str, Any]], terminals: Sequence[int] | None) -> list[int]:
-    """Enter shapes, all or none, meant for these terminals or for all; their ids in order."""
-    insert = sql.SQL("INSERT INTO {} (name, feature, terminals) VALUES (%s, %s, %s) RETURNING id").format(sql.Identifier(table))
-    meant_for = None if terminals is None else list(terminals)
+class UnknownParty(StoreError):  # noqa: N818 - an answer, not a mistake
+    """Nobody is called so; the sentence says how to enter one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """Whom shapes are meant for: terminals, and vehicles, lines and groups as `kind:id`; those in them change with the registry."""
+
+    terminals: Sequence[int] | None = None
+    parties: Sequence[str] | None = None
+
+
+EVERYONE: Final = Whom()
+
+
+def whom_of(url: str, names: Sequence[str]) -> Whom:
+    """Who is called `line:71路`, `group:…`, `vehicle:沪A12345` or `terminal:138…`; bare, a terminal or a plate. Raises `UnknownParty`."""
+    if not names:
+        return EVERYONE
+    with _talking(url) as conn:
+        found = [party for name in names for party in _named(conn, name)]
+    terminals = [int(party.removeprefix("terminal:")) for party in found if party.startswith("terminal:")]
+    return Whom(terminals or None, [party for party in found if not party.startswith("terminal:")] or None)
+
+
+def _named(conn: Conn, said: str) -> list[str]:
+    kind, colon, name = said.replace("：", ":", 1).partition(":")
+    kinds, name = ([kind], name) if colon and kind in _NAMED else (["terminal", "vehicle"], said)
+    values = {"name": clean(name).strip(), "number": canonical(clean(name)), "plate": plate_of(name)}
+    for each in kinds:
+        if found := conn.execute(_NAMED[each], values).fetchall():
+            return [party for (party,) in found]
+    msg = f"no {' or '.join(kinds)} is called {clean(name)!r} 未登记; {'; '.join(_CURES[each] for each in kinds)}"
+    raise UnknownParty(msg)
+
+
+def add_shapes(
+    url: str, table: str, features: Sequence[dict[str, Any]], terminals: Sequence[int] | None, parties: Sequence[str] | None = None
+) -> list[int]:
+    """Enter shapes, all or none, meant for these terminals and parties or for all; their ids in order."""
+    insert = sql.SQL("INSERT INTO {} (name, feature, terminals, parties) VALUES (%s, %s, %s, %s) RETURNING id").format(
+        sql.Identifier(table)
+    )
+    meant_for = [None if each is None else list(each) for each in (terminals, parties)]
     ids = []
     with _talking(url) as conn, conn.transaction():
         for feature in features:
-            row = conn.execute(insert, (clean(str(feature["properties"].get("name", ""))), jsonb(feature), meant_for)).fetchone()
+            row = conn.execute(insert, (clean(str(feature["properties"].get("name", ""))), jsonb(feature), *meant_for)).fetchone()
             assert row is not None, "an insert returns its row"
             ids.append(int(row[0]))
     return ids
@@ -132,6 +189,15 @@ def terminals_of(url: str, whom: Sequence[str]) -> list[int]:
                 raise UnknownTerminal(msg)
             ids += [number for (number,) in found]
     return ids
+
+
+def meant_for(url: str, whom: Whom) -> list[int] | None:
+    """The terminals among these parties now; None: all."""
+    columns = [None if each is None else list(each) for each in (whom.terminals, whom.parties)]
+    with _talking(url) as conn:
+        row = conn.execute(_MEANT_FOR, columns).fetchone()
+    assert row is not None, "a function gives its row"
+    return None if row[0] is None else list(row[0])
 
 
 def recent_positions(url: str, terminals: Sequence[int] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -52,6 +52,14 @@ FROM unnest(%s::bigint[], %s::integer[]) AS new (id, reasons) WHERE e.id = new.i
 """  # noqa: S608 - our own words
 
 
+_TURNED: Final = """
+SELECT pg_notify('dubhe_geometry', nextval('geometry_versions')::text)
+WHERE EXISTS (
+    SELECT FROM memberships, (SELECT tstzrange(now() - make_interval(secs => %(seconds)s), now()) AS lately) AS just
+    WHERE valid_from <@ lately OR valid_until <@ lately)
+"""
+
+
 class SweepStore:
     """A connection for what is done now and then. Raises `StoreUnavailable`."""
 
@@ -78,6 +86,11 @@ class SweepStore:
                 new = (await conn.execute(_TELL, row_values(Told(events, reasons, nobody, nobody)))).rowcount
             await conn.execute(_ENDED, (days,))
         return new
+
+    async def tell_memberships(self, seconds: float) -> None:
+        """Let the shapes be read anew when a membership has begun or ended within so many seconds."""
+        async with self._line.turn() as conn:
+            await conn.execute(_TURNED, {"seconds": seconds})
 
     async def events_to_review(self, after: tuple[int, int], days: int, vehicles: Index | None) -> tuple[Index, Index, Index, Index]:
         """Id, vehicle, start and reasons of the events after one (start, id) that began within so many days; of all vehicles at None."""

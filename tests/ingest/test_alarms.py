@@ -41,8 +41,8 @@ def test_what_terminal_and_platform_both_find_is_one_incident(
     database_url: str, bit: int, where: range, bodies: list[bytes], *, kind: str, settings: dict[str, Any]
 ) -> None:
     async def story() -> None:
-        import_corridors(database_url, road(), Datum.WGS84, None)
-        import_fences(database_url, square(0), Datum.WGS84, None)
+        import_corridors(database_url, road(), Datum.WGS84)
+        import_fences(database_url, square(0), Datum.WGS84)
         async with worker(database_url, **settings) as (_, port):
             await drive(port, registered(database_url), raised(bodies, bit, where))
 
@@ -55,7 +55,7 @@ def test_what_terminal_and_platform_both_find_is_one_incident(
 
 def test_a_way_in_that_only_the_terminal_knows_is_its_own_while_a_fence_of_ours_lasts(database_url: str) -> None:
     async def story() -> None:
-        import_fences(database_url, square(2_000, 2_300), Datum.WGS84, None)
+        import_fences(database_url, square(2_000, 2_300), Datum.WGS84)
         async with worker(database_url) as (_, port):
             await drive(port, registered(database_url), raised(through(0, 40), 20, range(25, 26)))
 
@@ -71,7 +71,7 @@ def test_what_is_told_is_counted_by_its_word(database_url: str) -> None:
     before = counted("entered"), counted("left")
 
     async def story() -> None:
-        import_fences(database_url, square(0), Datum.WGS84, None)
+        import_fences(database_url, square(0), Datum.WGS84)
         async with worker(database_url) as (running, port):
             await drive(port, registered(database_url), through(0, 14))
             running._publish()

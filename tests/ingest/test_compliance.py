@@ -66,7 +66,7 @@ def test_what_happens_to_a_vehicle_that_may_not_run_is_for_the_record(
     database_url: str, state: str, reviewed_until: str, reasons: int
 ) -> None:
     async def story() -> None:
-        import_fences(database_url, square(0), Datum.WGS84, None)
+        import_fences(database_url, square(0), Datum.WGS84)
         async with worker(database_url, **ASKED) as (_, port):
             await drive(port, in_a_vehicle(database_url, state, reviewed_until), through(0, 12))
 
@@ -78,7 +78,7 @@ def test_what_happens_to_a_vehicle_that_may_not_run_is_for_the_record(
 
 def test_a_terminal_that_nobody_has_bound_has_no_verdict(database_url: str) -> None:
     async def story() -> None:
-        import_fences(database_url, square(0), Datum.WGS84, None)
+        import_fences(database_url, square(0), Datum.WGS84)
         add_terminal(database_url, NAME)
         ((code,),) = rows(database_url, "SELECT auth_code FROM terminals")
         async with worker(database_url) as (_, port):
@@ -107,7 +107,7 @@ def test_a_change_of_the_registry_holds_from_the_next_fix_on(database_url: str) 
 
 def test_a_correction_after_the_fact_mends_the_events_of_the_past(database_url: str) -> None:
     async def story() -> None:
-        import_fences(database_url, square(0), Datum.WGS84, None)
+        import_fences(database_url, square(0), Datum.WGS84)
         code = in_a_vehicle(database_url)
         async with worker(database_url, **ASKED) as (running, port):
             await drive(port, code, through(0, 14))
@@ -147,7 +147,7 @@ def test_how_batches_and_workers_come_changes_nothing(database_url: str) -> None
         return json.dumps(told, default=str)
 
     async def story() -> None:
-        import_fences(database_url, square(0), Datum.WGS84, None)
+        import_fences(database_url, square(0), Datum.WGS84)
         code = in_a_vehicle(database_url, reviewed_until="2026-11-24 00:01:00+00")
         asked = ASKED | {"speed_kmh_max": 30}
         async with worker(database_url, **asked) as (_, port):

@@ -11,7 +11,7 @@ from fix_db import rows
 from fix_worker import Raw, play, report, stored, until, worker
 from geofence.datum import Datum, convert
 from storage.enrol import add_terminal
-from storage.geometry import remove_shapes, terminals_of
+from storage.geometry import Whom, remove_shapes, terminals_of
 from tracks.fix import FixBatch
 
 NAME = "13800138000"
@@ -66,7 +66,7 @@ async def drive(port: int, code: str, bodies: list[bytes], name: str = NAME) -> 
 
 def test_a_vehicle_that_enters_and_leaves_a_fence_is_one_event_stored_with_its_fixes(database_url: str) -> None:
     async def story() -> None:
-        import_fences(database_url, square(0), Datum.WGS84, None)
+        import_fences(database_url, square(0), Datum.WGS84)
         async with worker(database_url) as (_, port):
             await drive(port, registered(database_url), through(0, 5))
             assert rows(database_url, WORDS) == []
@@ -83,7 +83,7 @@ def test_a_vehicle_that_enters_and_leaves_a_fence_is_one_event_stored_with_its_f
 
 def test_a_vehicle_that_strays_from_its_corridor_and_returns_is_one_event(database_url: str) -> None:
     async def story() -> None:
-        import_corridors(database_url, road(), Datum.WGS84, None)
+        import_corridors(database_url, road(), Datum.WGS84)
         async with worker(database_url) as (_, port):
             await drive(port, registered(database_url), STRAY)
             assert rows(database_url, WORDS) == [("deviation", False)]
@@ -97,7 +97,7 @@ def test_a_vehicle_that_strays_from_its_corridor_and_returns_is_one_event(databa
 def test_a_corridor_meant_for_one_terminal_judges_that_one_alone(database_url: str) -> None:
     async def story() -> None:
         codes = {name: registered(database_url, name) for name in (NAME, "13800138001")}
-        import_corridors(database_url, road(), Datum.WGS84, terminals_of(database_url, [NAME]))
+        import_corridors(database_url, road(), Datum.WGS84, Whom(terminals_of(database_url, [NAME])))
         async with worker(database_url) as (_, port):
             for name, code in codes.items():
                 await drive(port, code, STRAY, name)
@@ -109,7 +109,7 @@ def test_a_corridor_meant_for_one_terminal_judges_that_one_alone(database_url: s
 
 def test_a_report_that_comes_again_adds_nothing(database_url: str) -> None:
     async def story() -> None:
-        import_corridors(database_url, road(), Datum.WGS84, None)
+        import_corridors(database_url, road(), Datum.WGS84)
         async with worker(database_url) as (_, port):
             await drive(port, registered(database_url), STRAY)
             before = rows(database_url, "SELECT * FROM events")
@@ -128,8 +128,8 @@ def test_a_restart_in_between_changes_nothing(database_url: str, parting: int, *
     """Drained workers save what they remember; killed ones do not, and the stored fixes are judged again."""
 
     async def story() -> None:
-        import_corridors(database_url, road(), Datum.WGS84, None)
-        import_fences(database_url, square(700, 400), Datum.WGS84, None)
+        import_corridors(database_url, road(), Datum.WGS84)
+        import_fences(database_url, square(700, 400), Datum.WGS84)
         code = registered(database_url)
         async with worker(database_url) as (_, port):
             await drive(port, code, STRAY[:parting])
@@ -152,7 +152,7 @@ def test_a_restart_in_between_changes_nothing(database_url: str, parting: int, *
 
 def test_a_terminal_that_goes_from_worker_to_worker_and_back_keeps_its_incident(database_url: str) -> None:
     async def story() -> None:
-        import_corridors(database_url, road(), Datum.WGS84, None)
+        import_corridors(database_url, road(), Datum.WGS84)
         code = registered(database_url)
         async with worker(database_url, "w1") as (one, first), worker(database_url, "w2") as (other, second):
             await drive(first, code, STRAY[:9])
@@ -172,7 +172,7 @@ def test_late_fixes_withdraw_what_did_not_happen(database_url: str) -> None:
     """Two positions barely inside are an entry, unless one that was clearly outside lay between them."""
 
     async def story() -> None:
-        import_fences(database_url, square(0), Datum.WGS84, None)
+        import_fences(database_url, square(0), Datum.WGS84)
         code = registered(database_url)
         drive_by = [at(step, -600 + 100 * step, 300.0) for step in range(14)]
         early = [*drive_by[:5], at(5, -100, 225.0), at(7, 100, 225.0), *drive_by[8:]]
@@ -191,13 +191,13 @@ def test_shapes_come_into_force_and_go_without_a_restart(database_url: str) -> N
         code = registered(database_url)
         async with worker(database_url) as (running, port):
             terminal = await drive(port, code, through(0, 2))
-            (number,) = import_fences(database_url, square(0), Datum.WGS84, None).ids
+            (number,) = import_fences(database_url, square(0), Datum.WGS84).ids
             await until(lambda: running.rules.atlas.value and len(running.rules.atlas.value.fences))
             for body in through(2, 6):
                 assert await terminal.result(0x0200, body) == 0
             assert rows(database_url, WORDS) == [("inside", True)]
             remove_shapes(database_url, "fences", [number])
-            import_fences(database_url, square(9_000), Datum.WGS84, None)
+            import_fences(database_url, square(9_000), Datum.WGS84)
             await until(lambda: running.rules.atlas.value and running.rules.atlas.value.fences.id.tolist() == [number + 1])
             assert await terminal.result(0x0200, at(8, 200)) == 0
             await stored(database_url, "SELECT kind, ended FROM events", [("inside", "rule")])
@@ -209,7 +209,7 @@ def test_a_fence_for_others_is_not_ours(database_url: str) -> None:
     async def story() -> None:
         code, other = registered(database_url), registered(database_url, "13800138001")
         ((number,),) = rows(database_url, "SELECT id FROM terminals WHERE name = '13800138001'")
-        import_fences(database_url, square(0), Datum.WGS84, [number])
+        import_fences(database_url, square(0), Datum.WGS84, Whom([number]))
         async with worker(database_url) as (_, port):
             await drive(port, code, through(0, 12))
             await drive(port, other, through(0, 12), "13800138001")
@@ -239,7 +239,7 @@ def test_when_the_rules_fail_fixes_are_kept_and_the_next_batch_is_judged(databas
     monkeypatch.setattr(ingest.rules, "check", breaks)
 
     async def story() -> None:
-        import_fences(database_url, square(0), Datum.WGS84, None)
+        import_fences(database_url, square(0), Datum.WGS84)
         async with worker(database_url) as (_, port):
             await drive(port, registered(database_url), through(0, 12))
 
@@ -257,14 +257,14 @@ def test_a_corridor_in_the_wrong_datum_is_taken_with_a_warning(database_url: str
     rows(database_url, "UPDATE fixes SET time = now() - (timestamptz '2026-11-25' - time) / 10 RETURNING 1")
     lon, lat = convert(np.array([LON]), np.array([LAT]), Datum.WGS84, Datum.GCJ02)
     drawn = road((float(lon[0]) - LON, float(lat[0]) - LAT))
-    (warning,) = import_corridors(database_url, drawn, Datum.WGS84, None).warnings
+    (warning,) = import_corridors(database_url, drawn, Datum.WGS84).warnings
     assert "gcj02" in warning
-    assert import_corridors(database_url, drawn, Datum.GCJ02, None).warnings == []
+    assert import_corridors(database_url, drawn, Datum.GCJ02).warnings == []
 
 
 def test_what_cannot_be_read_is_said_by_feature_and_the_rest_is_taken(database_url: str) -> None:
     document = {"type": "FeatureCollection", "features": [square(0), road(), square(900)]}
-    taken = import_fences(database_url, document, Datum.WGS84, None)
+    taken = import_fences(database_url, document, Datum.WGS84)
     assert len(taken.ids) == 2
     (problem,) = taken.problems
     assert "feature 2 line" in problem
@@ -278,7 +278,7 @@ def test_what_a_rule_made_since_finds_in_stored_fixes_is_told(database_url: str)
         async with worker(database_url, "w1") as (_, port):
             await drive(port, code, through(0, 7))
         rows(database_url, "DELETE FROM rule_states RETURNING 1")
-        import_fences(database_url, square(0), Datum.WGS84, None)
+        import_fences(database_url, square(0), Datum.WGS84)
         async with worker(database_url, "w2") as (_, port):
             await drive(port, code, through(7, 1))
         assert rows(database_url, "SELECT kind, started_at::text FROM events") == [("inside", "2026-11-24 00:00:50+00")]
@@ -290,7 +290,7 @@ def test_what_was_on_its_way_when_a_terminal_changed_worker_counts_there(databas
     """The old worker commits three fixes only after the new one has taken the terminal up."""
 
     async def story() -> None:
-        import_corridors(database_url, road(), Datum.WGS84, None)
+        import_corridors(database_url, road(), Datum.WGS84)
         code = registered(database_url)
         async with worker(database_url, "w1") as (one, first), worker(database_url, "w2") as (other, second):
             terminal = await drive(first, code, STRAY[:12])
@@ -314,7 +314,7 @@ def test_a_state_of_another_version_is_begun_anew_and_what_was_open_ends(databas
     """As after an upgrade that changed what is remembered, when the fixes that showed it are long past."""
 
     async def story() -> None:
-        import_fences(database_url, square(0), Datum.WGS84, None)
+        import_fences(database_url, square(0), Datum.WGS84)
         code = registered(database_url)
         async with worker(database_url, "w1") as (_, port):
             await drive(port, code, through(0, 7))
