@@ -203,6 +203,24 @@ class CorridorIndex:
             near=away_m <= NEAR * self.half_width_m[segment],
         )
 
+    def beside(self, lon: Degrees, lat: Degrees, row: Index, beyond_m: float) -> tuple[Index, Index, Metres, Metres]:
+        """Which pairs of fix and corridor are at most `beyond_m` from its edge apart; the segment nearest, chainage and distance."""
+        pair, node = np.arange(len(row)), row
+        east, north = metres_per_degree(lat)
+        wide, high = beyond_m / east, beyond_m / north
+        for level in self.levels:
+            box = level.box
+            x, y, dx, dy = lon[pair], lat[pair], wide[pair], high[pair]
+            hit = (x >= box[0][node] - dx) & (x <= box[2][node] + dx) & (y >= box[1][node] - dy) & (y <= box[3][node] + dy)
+            which, nth = expand(level.children[node[hit]])
+            pair, node = pair[hit][which], level.first[node[hit]][which] + nth
+        away2, part, _ = self._offset(lon, lat, pair, node)
+        best = least(away2, pair)
+        best = best[away2[best] <= (self.half_width_m[node[best]] + beyond_m) ** 2]
+        segment = node[best]
+        chainage_m = self.chainage_m[segment] + part[best] * (self.chainage_m[segment + 1] - self.chainage_m[segment])
+        return pair[best], segment, chainage_m, np.sqrt(away2[best])
+
     def distance(self, lon: Degrees, lat: Degrees, row: Index) -> tuple[Metres, Metres]:
         """Metres from each fix to the corridor beside it, however far, and the half width there. For few at a time: 10 µs each."""
         pair, node = np.arange(len(row)), row

@@ -75,12 +75,14 @@ class Evidence(NamedTuple):
     """It was over when last seen, not when first missed."""
     least: bool = False
     """The peak is the smallest measure."""
+    ends_at_doubt: bool = False
+    """It was over when first doubtful, if what followed did not show it again: the margin proves, the border dates."""
 
 
 EVIDENCE: Final[Mapping[Kind, Evidence]] = {
-    Kind.INSIDE: Evidence(2, 0),
+    Kind.INSIDE: Evidence(2, 0, ends_at_doubt=True),
     Kind.OUTSIDE: Evidence(2, 60, update_s=600, major_s=600),
-    Kind.DWELT: Evidence(2, 0),
+    Kind.DWELT: Evidence(2, 0, ends_at_doubt=True),
     Kind.OVERSPEED_INSIDE: Evidence(2, 30, close_fixes=1, close_s=60, gap=Gap.CLOSE),
     Kind.DEVIATION: Evidence(3, 60, or_fixes=2, or_total=300, gap=Gap.CLOSE, update_s=600, major_s=600),
     Kind.DETOUR: Evidence(3, 60, or_fixes=2, or_total=300, gap=Gap.CLOSE),
@@ -102,7 +104,7 @@ For the others no rule says how long is long: three fixes and a minute are our o
 
 def thresholds(evidence: Mapping[Kind, Evidence] = EVIDENCE) -> NDArray[Any]:
     """`evidence` as columns: one element per kind, to be indexed with a column of kinds."""
-    kinds = {"fixes": "i4", "or_fixes": "i4", "close_fixes": "i4", "gap": "u1", "ends_at_last": "?", "least": "?"}
+    kinds = {"fixes": "i4", "or_fixes": "i4", "close_fixes": "i4", "gap": "u1", "ends_at_last": "?", "least": "?", "ends_at_doubt": "?"}
     table = np.zeros(max(Kind) + 1, [(name, kinds.get(name, "f8")) for name in Evidence._fields])
     for kind, enough in evidence.items():
         table[kind] = tuple(enough)

@@ -4,7 +4,8 @@ Each fix is one of a few things (`Seen`); the table `NEXT` says what follows fro
 that it can have reached since the fix before counts, so that loops, hairpins and carriageways driven twice are told apart. Once it is
 off, any stretch that runs the way it drives will do, but only two fixes that agree put it there: a crossing proves nothing.
 
-    LOST       not on a trip, at a terminus, or silent for half an hour: it may be anywhere, nothing is judged
+    LOST       not on a trip, at a terminus, or silent for half an hour: it may be anywhere, nothing is judged;
+               but who runs beside a corridor and along it for a while is on a trip, and has been OFF from there
     FOLLOWING  on the corridor, at a known chainage
     OFF        was on it, and is not now
 """
@@ -33,6 +34,8 @@ SLACK_M: Final = 200.0
 """Of the reachable stretch, beyond what the highest speed allows. Unmeasured, like what follows."""
 SKIPPED_M: Final = 500.0
 """A vehicle that is so much further along than it drove left out a section."""
+SHADOWED_M: Final = 300.0
+"""A vehicle that has run so far along a corridor and beside it is on a trip: as far as makes a deviation certain."""
 MAJOR_M: Final = 500.0
 """Further away than that is MAJOR."""
 BACKWARD_M, JUMP_PART, JUMP_FREE_M, JUMP_M_MAX = 40.0, 0.2, 100.0, 60.0
@@ -88,11 +91,13 @@ DIRECTION: Final = np.array([END, GOOD, NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL, NEUT
 
 FOLLOW: Final = np.dtype(
     [("course", "u1"), ("nowhere", "?"), ("strayed", "?"), ("excused", "?"), ("corridor", "i8"), ("chainage_m", "f8"), ("seen_us", "i8"),
-     ("driven_m", "f8"), ("back_us", "i8"), ("maybe", "i8"), ("maybe_m", "f8"), ("maybe_us", "i8")]
+     ("driven_m", "f8"), ("back_us", "i8"), ("maybe", "i8"), ("maybe_m", "f8"), ("maybe_us", "i8"),
+     ("shadow", "i8"), ("shadow_m", "f8"), ("shadow_us", "i8"), ("beside_m", "f8")]
 )  # fmt: skip
 """`corridor`: the one last followed (0: none), `chainage_m` and `seen_us`: where and when (0: unknown), `driven_m`: the way since.
 `nowhere`: the fix before was; `strayed`: some fix since then was; `excused`: by a detour. `back_us`: well within some corridor since then
-(0: it is not). `maybe…`: where the fix before may have been."""
+(0: it is not). `maybe…`: where the fix before may have been. `shadow`: the corridor that
+it runs along outside, `shadow_m`: where, `shadow_us`: since when, `beside_m`: how far it has come so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,7 @@ class Following:
         away_m, half_m = self._away(track, fix[some], subject, value == BAD)
         level = np.select([away_m < 2 * half_m, away_m <= MAJOR_M], [Level.NOTICE, Level.WARNING], Level.MAJOR)
         amount = _driven_off(track, fix[some], found.long[some], away_m - half_m)
-        since_us = np.where(value == GOOD, found.back_us[some], ABSENT)
+        since_us = np.select([value == GOOD, value == BAD], [found.back_us[some], found.begun_us[some]], ABSENT)
         return Signals.of(fix[some], Kind.DEVIATION, subject, value, measure=away_m, amount=amount, level=level, since_us=since_us)
 
     def _detours(self, track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:
@@ -196,6 +201,8 @@ class _Found:
     back_m: Metres
     since_us: Index
     back_us: Index
+    begun_us: Index
+    """Since when it is off, if not since this fix; else ABSENT."""
     skipped_m: Metres
     left_us: Index
     joined_us: Index
@@ -225,7 +232,11 @@ def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, sight: 
     )
     placed = np.where(seen == Seen.FOLLOWED, here, np.where(seen == Seen.CONFIRMED, there, -1))
     found.seen[at], found.passage[at] = seen, placed
+    joins = _shadow(at, sight, mine, seen, time_us=track.time_us[fix], moved_m=track.moved_m[fix])
     mine["back_us"] = np.where(sight.covered[at], np.where(mine["back_us"] != 0, mine["back_us"], track.time_us[fix]), 0)
+    mine["course"][joins] = Course.OFF
+    mine["corridor"] = np.where(joins, mine["shadow"], mine["corridor"])
+    found.begun_us[at] = np.where(joins, mine["shadow_us"], ABSENT)
     _tell(at, sight, found, mine, here=here, there=there)
     put(memory, track.owner[fix], _remember(at, sight, found, mine, time_us=track.time_us[fix], there=there))
 
@@ -236,10 +247,22 @@ def _after_silence(track: TrackBatch, fix: Index, mine: Memory) -> Memory:
     long = gap & (track.lapse_s[fix] > LOST_S)
     mine["course"][gap & (mine["course"] == Course.FOLLOWING)] = Course.OFF
     mine["course"][long] = Course.LOST
-    for name in ("seen_us", "back_us", "maybe", "nowhere", "strayed"):
+    for name in ("seen_us", "back_us", "maybe", "nowhere", "strayed", "shadow"):
         mine[name][gap] = 0
     mine["driven_m"] += track.moved_m[fix]
     return mine
+
+
+def _shadow(at: Index, sight: Sight, mine: Memory, seen: NDArray[np.uint8], *, time_us: Index, moved_m: Metres) -> Mask:
+    """Keep count of those that run along a corridor outside of it; gives those that have done so for long enough to be on a trip."""
+    beside = (mine["course"] == Course.LOST) & (seen == Seen.NOWHERE) & (sight.shadow[at] != 0)
+    ahead_m = np.abs(sight.shadow_m[at] - mine["shadow_m"])
+    on = beside & (sight.shadow[at] == mine["shadow"]) & (ahead_m <= moved_m + SLACK_M)
+    mine["beside_m"] = np.where(on, mine["beside_m"] + ahead_m, 0.0)
+    mine["shadow_us"] = np.where(on, mine["shadow_us"], time_us)
+    mine["shadow"], mine["shadow_m"] = np.where(beside, sight.shadow[at], 0), sight.shadow_m[at]
+    joins: Mask = on & (mine["beside_m"] >= SHADOWED_M)
+    return joins
 
 
 def _choose(at: Index, sight: Sight, mine: Memory, reach_m: Metres) -> tuple[Index, Index]:

@@ -53,7 +53,8 @@ INCIDENT: Final = np.dtype(
      ("lat", "f8"), ("lon", "f8"), ("peak", "f8"), ("total", "f8")]
 )  # fmt: skip
 """What is remembered of an incident. `id` is 0 until it opens; `evidence` counts the fixes that show it, `proof` their weight, `recovery`
-that of the good ones since; `over_us` is the first good fix while it recovers, then its end."""
+that of the good ones since; `over_us` is the first good fix while it recovers, or the first
+doubtful one since it was last shown, then its end."""
 
 NO_EVENTS: Final = EventBatch.empty()
 
@@ -186,7 +187,12 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
     _gather(rows, at[bad], time_us[bad], signal.take(bad), pick(enough, bad))
     good = (then == State.RECOVERING) & (signal.value < Value.NEUTRAL)
     first = good & (state == State.OPEN)
-    rows["over_us"][at[first]] = np.where(signal.since_us != ABSENT, np.maximum(signal.since_us, rows["last_us"][at]), time_us)[first]
+    over_us, last_us = rows["over_us"][at], rows["last_us"][at]
+    doubtful = enough["ends_at_doubt"] & (state == State.OPEN) & (over_us > last_us)
+    doubts = enough["ends_at_doubt"] & (then == State.OPEN) & (signal.value == Value.NEUTRAL) & ~doubtful
+    ends_us = np.where(signal.since_us != ABSENT, np.maximum(signal.since_us, last_us), np.where(doubtful, over_us, time_us))
+    rows["over_us"][at[first]] = ends_us[first]
+    rows["over_us"][at[doubts]] = time_us[doubts]
     rows["recovery"][at[first]] = 0
     rows["recovery"][at[good]] += signal.weight[good]
 
@@ -218,6 +224,7 @@ def _part(rows: NDArray[Any], at: Index, enough: NDArray[Any], gap: Mask, previo
     rows["state"][at[parted & (state == State.SUSPECT)]] = State.QUIET
     cut: Mask = parted & (enough["gap"] == Gap.CLOSE) & ((state == State.OPEN) | (state == State.RECOVERING))
     rows["state"][at[parted & ~cut & (state == State.RECOVERING)]] = State.OPEN
+    rows["over_us"][at[parted & ~cut & (state >= State.OPEN) & (state != State.COOLING)]] = 0
     lost = cut & (state == State.OPEN)
     rows["over_us"][at[lost]] = np.maximum(previous_us[lost], rows["last_us"][at[lost]])
     return cut

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from geofence.corridors import CorridorIndex
 from geofence.datum import Metres
 from tracks.spans import Index, Mask
-from tracks.track import TrackBatch
+from tracks.track import TrackBatch, least
 
 MOVING_KMH: Final = 10.0
 """Below it the course says nothing."""
 PARALLEL_DEG: Final = 60.0
 """A course within this of the segment's, or of its reverse, runs along it."""
+SHADOW_M: Final = 200.0
+"""Who drives so near beside the edge of a corridor, and its way, may be meaning to follow it. Unmeasured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,10 @@ class Sight:
     backward: Mask
     parallel: Mask
     limit_kmh: NDArray[np.float64]
+    shadow: Index
+    """One per fix: the corridor that it runs along outside of its width; 0 for none."""
+    shadow_m: Metres
+    """Where along it."""
 
     @classmethod
     def of(cls, index: CorridorIndex, track: TrackBatch, fix: Index, driven: Index, row: Index) -> Self:
@@ -52,9 +58,12 @@ class Sight:
         turn_deg = np.abs((track.course_deg[fix[whose]] - index.course_deg[segment] + 180) % 360 - 180)
         moving = track.speed_kmh[fix[whose]] >= MOVING_KMH
         excused = (count[at] == 0) & index.excused(lon, lat, row, track.time_us[driven])
+        terminus = _any(at[index.at_terminus(lon, lat, row)], len(fix))
+        alone = np.flatnonzero((count[at] == 0) & ~excused & ~terminus[at] & (track.speed_kmh[driven] >= MOVING_KMH))
+        shadow, shadow_m = _shadows(index, track, driven[alone], row[alone], at[alone], count=len(fix))
         return cls(
             driven=_any(at, len(fix)),
-            terminus=_any(at[index.at_terminus(lon, lat, row)], len(fix)),
+            terminus=terminus,
             excused=_any(at[excused], len(fix)),
             first=np.cumsum(count) - count,
             count=count,
@@ -67,7 +76,21 @@ class Sight:
             backward=np.append(moving & (turn_deg >= 180 - PARALLEL_DEG) & index.directed[corridor], False),
             parallel=np.append(~moving | (np.abs(turn_deg - 90) >= 90 - PARALLEL_DEG), False),
             limit_kmh=np.append(index.limit_kmh[segment], np.inf),
+            shadow=shadow,
+            shadow_m=shadow_m,
         )
+
+
+def _shadows(index: CorridorIndex, track: TrackBatch, driven: Index, row: Index, at: Index, *, count: int) -> tuple[Index, Metres]:
+    """Which corridor each of `count` fixes runs along outside of its width, the nearest one, and where; pairs as in `Sight.of`."""
+    shadow, shadow_m = np.zeros(count, np.int64), np.zeros(count)
+    pair, segment, chainage_m, away_m = index.beside(track.lon[driven], track.lat[driven], row, SHADOW_M)
+    turn_deg = np.abs((track.course_deg[driven[pair]] - index.course_deg[segment] + 180) % 360 - 180)
+    along = (turn_deg <= PARALLEL_DEG) | (~index.directed[row[pair]] & (turn_deg >= 180 - PARALLEL_DEG))
+    pair, chainage_m = pair[along], chainage_m[along]
+    nearest = least(away_m[along], at[pair])
+    shadow[at[pair[nearest]]], shadow_m[at[pair[nearest]]] = index.id[row[pair[nearest]]], chainage_m[nearest]
+    return shadow, shadow_m
 
 
 def _any(rows: Index, count: int) -> Mask:

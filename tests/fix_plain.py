@@ -66,6 +66,8 @@ class _Terminal:
             "strayed": False,
             "maybe": None,
             "back_us": 0,
+            "shadow": None,
+            "beside": 0.0,
         }
 
     def run(self, fixes: list[Fix]) -> list[dict[str, Any]]:
@@ -149,6 +151,8 @@ class _Terminal:
                 return
             it["over_us"] = it["over_us"] or max(about.get("since_us", now), it["last_us"])
             it["recovery"] += about.get("weight", 1)
+        elif rule.ends_at_doubt and it["opened_us"]:
+            it["over_us"] = it["over_us"] or now
         lasted_s = (it["last_us"] - it["start_us"]) / 1e6
         if not it["opened_us"]:
             long_enough = lasted_s >= about.get("wait_s", rule.seconds) and it["proof"] >= rule.fixes
@@ -233,14 +237,14 @@ class _Terminal:
             passage["parallel"] = not moving or turn <= 60 or turn >= 120
         return found
 
-    def corridor_rule(self, fix: Fix) -> list[Said]:  # noqa: C901 - likewise
+    def corridor_rule(self, fix: Fix) -> list[Said]:  # noqa: C901, PLR0912 - likewise
         if not self.plain.corridors:
             return []
         c, now = self.course, fix["time_us"]
         if fix["gap"]:
             lapse_s = (now - fix["previous"]["time_us"]) / 1e6 if fix["previous"] else math.inf
             c["state"] = "lost" if lapse_s > following.LOST_S else "off" if c["state"] == "following" else c["state"]
-            c |= {"seen_us": 0, "back_us": 0, "maybe": None, "nowhere": False, "strayed": False}
+            c |= {"seen_us": 0, "back_us": 0, "maybe": None, "nowhere": False, "strayed": False, "shadow": None}
         c["driven"] += fix["moved"]
         passages = self.passages(fix)
         here, there = self.choose(fix, passages)
@@ -258,7 +262,10 @@ class _Terminal:
         else:
             seen = "followed" if here else "beside" if there else "crossing" if passages else "nowhere"
         c["back_us"] = (c["back_us"] or now) if any(p["near"] for p in passages) else 0
+        begun_us = self.shadowed(fix, seen)
         said = self.corridor_says(fix, seen, here, there)
+        if begun_us:
+            said[0][3]["since_us"] = begun_us
         placed = {"followed": here, "confirmed": there}.get(seen)
         old_maybe = c["maybe"]
         c["nowhere"] = seen == "nowhere"
@@ -278,6 +285,35 @@ class _Terminal:
         elif c["state"] == "following":
             c["state"] = "off"
         return said
+
+    def shadowed(self, fix: Fix, seen: str) -> int:
+        """Since when a vehicle that was lost runs along a corridor and beside it, once it has for long enough to be on a trip; or 0."""
+        c, old = self.course, self.course["shadow"]
+        ways = []
+        for corridor in self.plain.corridors:
+            along, best = 0.0, None
+            for a, b in zip(corridor.points, corridor.points[1:], strict=False):
+                away, part = _to_segment(fix, a, b)
+                length = distance_m(*a[:2], *b[:2])
+                if best is None or away < best[0]:
+                    best = (away, along + part * length, _course(a, b))
+                along += length
+            turn = abs((fix["course_deg"] - best[2] + 180) % 360 - 180)
+            if best[0] <= corridor.half_width_m + sight.SHADOW_M and (turn <= 60 or (turn >= 120 and not corridor.directed)):
+                ways.append((best[0], corridor.id, best[1]))
+        if c["state"] != "lost" or seen != "nowhere" or fix["speed_kmh"] < sight.MOVING_KMH or not ways:
+            c["shadow"] = None
+            return 0
+        _, number, chainage = min(ways)
+        ahead = abs(chainage - old["chainage"]) if old else 0.0
+        if not old or old["corridor"] != number or ahead > fix["moved"] + following.SLACK_M:
+            c["shadow"], c["beside"] = {"corridor": number, "chainage": chainage, "us": fix["time_us"]}, 0.0
+            return 0
+        c["shadow"], c["beside"] = {"corridor": number, "chainage": chainage, "us": old["us"]}, c["beside"] + ahead
+        if c["beside"] < following.SHADOWED_M:
+            return 0
+        c["state"], c["corridor"] = "off", number
+        return int(old["us"])
 
     def choose(self, fix: Fix, passages: list[dict[str, Any]]) -> tuple[Any, Any]:
         c = self.course
