@@ -137,7 +137,7 @@ class FenceIndex:
         audiences, audience = Audiences.of([fence.parties for fence in fences], roster or {})
         weeks: dict[tuple[Window, ...], int] = {(): 0}
         week = [weeks.setdefault(tuple(fence.windows), len(weeks)) for fence in fences]
-        shapes = np.array([_shape(fence) for fence in fences], object)
+        shapes = np.array([shape_of(fence) for fence in fences], object)
         shapely.prepare(shapes)
         stay = np.array([fence.stay for fence in fences], np.int8)
         ids, day_kmh, night_kmh = _column(fences, "id", np.int64), _column(fences, "day_kmh"), _column(fences, "night_kmh")
@@ -236,7 +236,8 @@ def _column(fences: Sequence[Fence], name: str, dtype: Any = np.float64) -> NDAr
     return np.array([getattr(fence, name) for fence in fences], dtype)
 
 
-def _shape(fence: Fence) -> Any:  # noqa: ANN401 - shapely has no types
+def shape_of(fence: Fence) -> Any:  # noqa: ANN401 - shapely has no types
+    """The polygon that stands for a fence. Raises ValueError for one that encloses nothing."""
     made = polygon_of(fence.shape)
     if made.is_empty or not made.is_valid or made.area == 0:
         msg = f"fence {fence.id} {fence.name!r} encloses no area: {shapely.is_valid_reason(made)}"

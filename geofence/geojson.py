@@ -17,7 +17,7 @@ import numpy as np
 
 from geofence.corridors import Corridor, CorridorIndex
 from geofence.datum import Datum, Degrees, convert
-from geofence.fences import FOREVER, Circle, Fence, FenceIndex, Line, Points, Polygon, Shape, Stay
+from geofence.fences import FOREVER, Circle, Fence, FenceIndex, Line, Points, Polygon, Shape, Stay, shape_of
 from geofence.stops import Stop
 from tracks.week import Window
 
@@ -160,7 +160,7 @@ def _fence(feature: Feature, datum: Datum, number: int) -> Fence:
             raise ValueError(msg)
     fence = Fence(id=number, shape=shape)
     made = replace(fence, **_given(properties, fence), stay=Stay[properties.get("stay", "free").upper()], windows=_windows(properties))
-    FenceIndex.of([made])
+    shape_of(made)
     return made
 
 
