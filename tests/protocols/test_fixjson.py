@@ -64,7 +64,7 @@ def emqx(message_id: int, body: Any, **header: Any) -> tuple[FixBatch, RejectBat
 
 
 def columns(batch: FixBatch) -> list[dict[str, Any]]:
-    names = [name for name in batch.columns() if name not in {"raw", "digest"}]
+    names = [name for name in batch.columns() if name not in {"raw", "digest", "quality"}]
     return [{name: getattr(batch, name)[row].item() for name in names} for row in range(len(batch))]
 
 
