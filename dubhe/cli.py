@@ -17,6 +17,7 @@ from dubhe.bench import bench_mqtt as run_mqtt_bench
 from dubhe.decode import tree
 from dubhe.export import FORMATS, ExportError, write_track
 from dubhe.geometry import corridor_app, fence_app, stop_app
+from dubhe.options import Config
 from dubhe.parties import group_app, line_app
 from dubhe.pushing import register as register_areas
 from dubhe.registry import terminal_app
@@ -55,8 +56,6 @@ app.add_typer(corridor_app, name="corridor")
 app.add_typer(stop_app, name="stop")
 
 PROTOCOLS = {"jt808-2013": V2013, "jt808-2019": V2019, "nmea": None}
-
-Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 
 
 @app.command()

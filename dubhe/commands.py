@@ -6,29 +6,19 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from dubhe.supervisor import database
-from ingest.settings import Settings
+from dubhe.options import AsJson, Config, Expires, Timeout, database_of
 from protocols.jt808.commands import COMMANDS, GENERAL_RESPONSE, command_named, objection, ready
 from protocols.jt808.messages import MESSAGES
 from storage.commands import CommandResult, send_command
-
-Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 
 TERMINAL = Annotated[str, typer.Argument(metavar="TERMINAL", help="phone number of its SIM card 终端手机号")]
 NAME = Annotated[str, typer.Argument(metavar="NAME", help="what to say: a name or number of `dubhe terminal commands` 命令名称")]
 FIELDS = Annotated[str, typer.Argument(metavar="[JSON]", help='its fields as one JSON object: \'{"interval_s": 5, "valid_s": 60}\'')]
 FIELD = Annotated[list[str] | None, typer.Option("--field", metavar="K=V", help="one field; V is JSON, or else text. May be repeated")]
-TIMEOUT = Annotated[float, typer.Option("--timeout-s", min=0.1, max=3_600, help="how long the terminal may take to answer 应答超时")]
-EXPIRES = Annotated[
-    float | None,
-    typer.Option("--expires-s", min=1, help="let it wait so long for a terminal that is offline 离线排队时限; without it: never"),
-]
-JSON = Annotated[bool, typer.Option("--json", help="one JSON object instead of text")]
 
 
 def command(  # noqa: PLR0917 - typer calls by keyword
@@ -36,9 +26,9 @@ def command(  # noqa: PLR0917 - typer calls by keyword
     name: NAME,
     fields: FIELDS = "",
     field: FIELD = None,
-    timeout_s: TIMEOUT = 20.0,
-    expires_s: EXPIRES = None,
-    json_: JSON = False,  # noqa: FBT002 - a flag
+    timeout_s: Timeout = 20.0,
+    expires_s: Expires = None,
+    as_json: AsJson = False,  # noqa: FBT002 - a flag
     config: Config = None,
 ) -> None:
     """Send a command to a terminal and print its answer 下发指令.
@@ -65,9 +55,9 @@ def command(  # noqa: PLR0917 - typer calls by keyword
         example = json.dumps(COMMANDS[number].example, ensure_ascii=False)
         msg = f"these fields make no {MESSAGES[number].name}: {why}. An example: {example}"
         raise typer.BadParameter(msg)
-    with database(Settings.load(config)) as url:
+    with database_of(config) as url:
         got = send_command(url, terminal, number, said, timeout_s=timeout_s, expires_s=expires_s, created_by="dubhe terminal command")
-    typer.echo(json.dumps(_public(got), ensure_ascii=False) if json_ else _readable(got))
+    typer.echo(json.dumps(_public(got), ensure_ascii=False) if as_json else _readable(got))
     raise typer.Exit(0 if got.ok or got.state == "queued" else 1)
 
 

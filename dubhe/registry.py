@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from dubhe.commands import command, commands
-from dubhe.supervisor import database
-from ingest.settings import Settings
+from dubhe.options import Config, database_of
 from storage.enrol import add_terminal, import_csv, release_terminal
 from storage.roster import roster
 
@@ -17,8 +16,6 @@ terminal_app = typer.Typer(help="Terminals of the registry 终端: who may conne
 
 terminal_app.command()(command)
 terminal_app.command()(commands)
-
-Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 
 
 @terminal_app.command()
@@ -30,7 +27,7 @@ def add(
     config: Config = None,
 ) -> None:
     """Enter a terminal and its vehicle, vetted: it may register and report 登记终端. Entering it twice changes nothing."""
-    with database(Settings.load(config)) as url:
+    with database_of(config) as url:
         add_terminal(url, terminal, plate, colour, vin)
     typer.echo(f"terminal {terminal} may connect" + (f" for {plate}" if plate else ""))
 
@@ -48,7 +45,7 @@ def import_(
     except OSError as error:
         typer.echo(f"dubhe: cannot read {file}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
-    with database(Settings.load(config)) as url:
+    with database_of(config) as url:
         report = import_csv(url, sheet)
     for line, why in report.errors:
         typer.echo(f"{file}, line {line}: {why}", err=True)
@@ -63,7 +60,7 @@ def list_(
     config: Config = None,
 ) -> None:
     """List terminals with vehicle, admission and link 终端列表; tab-separated, for eyes and for cut(1)."""
-    with database(Settings.load(config)) as url:
+    with database_of(config) as url:
         entries = roster(url, after=after, count=count)
     typer.echo("terminal\tplate\tcolour\tvetted\tedition\tmodel\tregistered\tonline since\tpeer")
     for each in entries:
@@ -78,6 +75,6 @@ def release(
     config: Config = None,
 ) -> None:
     """Take a terminal off its vehicle, so that either may be bound anew 解除绑定. The history stays the vehicle's."""
-    with database(Settings.load(config)) as url:
+    with database_of(config) as url:
         release_terminal(url, terminal)
     typer.echo(f"terminal {terminal} serves no vehicle now")

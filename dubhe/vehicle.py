@@ -18,6 +18,7 @@ from compliance.vehicles import LAPSES, SENTENCES, Policy, Reason, Standings, Ve
 from dubhe.columns import COLUMNS, Headings, Problem, Wrong, entry_of
 from dubhe.export import BEIJING, moment
 from dubhe.onboarding import act
+from dubhe.options import AsJson, Config, database_of
 from dubhe.sheet import SheetError, lines
 from dubhe.supervisor import database
 from ingest.settings import Settings
@@ -28,12 +29,10 @@ from storage.errors import StoreError
 
 vehicle_app = typer.Typer(help="Vehicles of the registry 车辆: who may run, and why not.", no_args_is_help=True, rich_markup_mode=None)
 
-Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 Plate = Annotated[str, typer.Argument(metavar="PLATE", help="车牌号")]
 Colour = Annotated[str, typer.Option("--colour", help="plate colour 车牌颜色, where two vehicles have the same plate")]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="who does it 操作人")]
 Why = Annotated[str, typer.Option("--reason", help="why 原因")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text")]
 
 
 @dataclass(slots=True)
@@ -86,7 +85,7 @@ def import_(
             write_template(file)
             typer.echo(f"{file} is written; lines that begin with # are not read 以 # 开头的行不导入")
             return
-        with database(Settings.load(config)) as url:
+        with database_of(config) as url:
             report = import_vehicles(url, file.read_bytes(), by=by or "dubhe vehicle import", now=datetime.now(UTC))
     for problem in report.problems:
         typer.echo(f"{file}, {problem}", err=True)

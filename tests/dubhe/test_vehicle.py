@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import psycopg
 import pytest
 
 from compliance.vehicles import Policy
-from dubhe import cli
 from dubhe.columns import COLUMNS
 from dubhe.onboarding import Refused, act
 from dubhe.vehicle import Action, import_vehicles, write_template
+from fix_cli import Dubhe
 from fix_db import rows
 from fix_terminals import online
 from fix_worker import Raw, play, worker
@@ -34,21 +34,11 @@ PAPERS = {
 }  # fmt: skip
 GOOD = {"plate": PLATE, "plate_colour": "黄", "terminal": NAME, "enterprise": "甲客运", "line": "71路"} | PAPERS
 
-Run = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def run(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`dubhe vehicle …` as a person calls it: exit status, output, errors."""
-    monkeypatch.setenv("DUBHE_DATABASE_URL", database_url)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["vehicle", *words])
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-    return run
+def run(dubhe: Dubhe) -> Dubhe:
+    """`dubhe vehicle …`."""
+    return partial(dubhe, "vehicle")
 
 
 def sheet(file: Path, *lines: dict[str, str]) -> str:
@@ -76,12 +66,12 @@ def registration(plate: str) -> bytes:
     return messages.build(0x0100, V2013, fields | {"plate_colour": 2, "plate": plate})
 
 
-def show(run: Run, *words: str) -> tuple[int, dict[str, Any]]:
+def show(run: Dubhe, *words: str) -> tuple[int, dict[str, Any]]:
     code, out, _ = run("show", PLATE, "--json", *words)
     return code, json.loads(out)
 
 
-def test_a_vehicle_comes_into_service_by_two_pairs_of_eyes(run: Run, database_url: str, tmp_path: Path) -> None:
+def test_a_vehicle_comes_into_service_by_two_pairs_of_eyes(run: Dubhe, database_url: str, tmp_path: Path) -> None:
     assert run("import", sheet(tmp_path / "fleet.csv", GOOD), "--by", "operator")[0] == 0
     code, told = show(run)
     assert (code, [each["reason"] for each in told["verdict"]["reasons"]]) == (1, ["not_vetted"])
@@ -105,7 +95,7 @@ def test_a_vehicle_comes_into_service_by_two_pairs_of_eyes(run: Run, database_ur
     assert states == ["draft", "submitted", "returned", "submitted", "review", "approved", "active", "suspended", "active"]
 
 
-def test_a_verdict_is_that_of_the_moment_asked_about(run: Run, database_url: str, tmp_path: Path) -> None:
+def test_a_verdict_is_that_of_the_moment_asked_about(run: Dubhe, database_url: str, tmp_path: Path) -> None:
     run("import", sheet(tmp_path / "fleet.csv", GOOD | {"carrier_until": "2026-01-31"}), "--by", "operator")
     before, after = (show(run, "--at", day)[1]["verdict"]["reasons"] for day in ("2026-01-31T23:59", "2026-02-01T00:00"))
 
@@ -117,7 +107,7 @@ def test_a_verdict_is_that_of_the_moment_asked_about(run: Run, database_url: str
     assert len(rows(database_url, "SELECT 1 FROM papers WHERE kind = 'carrier'")) == 2
 
 
-def test_a_bad_row_is_reported_with_line_column_value_and_cure_and_spoils_no_other(run: Run, database_url: str, tmp_path: Path) -> None:
+def test_a_bad_row_is_reported_with_line_column_value_and_cure_and_spoils_no_other(run: Dubhe, database_url: str, tmp_path: Path) -> None:
     bad = [
         GOOD | {"plate": "沪A38001", "terminal": "1", "plate_colour": "绯"},
         GOOD | {"plate": "沪A38002", "terminal": "2", "carrier_until": "2026-02-30"},
@@ -147,7 +137,7 @@ def test_the_template_is_a_sheet_that_can_be_imported_once_its_example_is_no_rem
     assert rows(database_url, "SELECT count(*), count(DISTINCT kind) FROM papers") == [(9, 9)]
 
 
-def test_a_retired_vehicle_is_not_in_the_database_any_more_for_its_terminal(run: Run, database_url: str, tmp_path: Path) -> None:
+def test_a_retired_vehicle_is_not_in_the_database_any_more_for_its_terminal(run: Dubhe, database_url: str, tmp_path: Path) -> None:
     run("import", sheet(tmp_path / "fleet.csv", GOOD), "--by", "operator")
     assert run("retire", PLATE, "--by", "officer", "--reason", "sold")[0] == 0
 
@@ -160,7 +150,7 @@ def test_a_retired_vehicle_is_not_in_the_database_any_more_for_its_terminal(run:
     assert rows(database_url, "SELECT vehicle_id FROM terminals") == [(None,)]
 
 
-def test_of_two_officers_who_approve_at_once_one_is_refused(run: Run, database_url: str, tmp_path: Path) -> None:
+def test_of_two_officers_who_approve_at_once_one_is_refused(run: Dubhe, database_url: str, tmp_path: Path) -> None:
     run("import", sheet(tmp_path / "fleet.csv", GOOD), "--by", "operator")
     hear(database_url)
     run("submit", PLATE, "--by", "operator")
@@ -173,7 +163,7 @@ def test_of_two_officers_who_approve_at_once_one_is_refused(run: Run, database_u
     assert rows(database_url, "SELECT count(*) FROM onboarding WHERE action = 'approve'") == [(1,)]
 
 
-def test_the_audit_names_who_did_it_and_cannot_be_changed(run: Run, database_url: str, tmp_path: Path) -> None:
+def test_the_audit_names_who_did_it_and_cannot_be_changed(run: Dubhe, database_url: str, tmp_path: Path) -> None:
     run("import", sheet(tmp_path / "fleet.csv", GOOD), "--by", "operator")
 
     assert {by for (by,) in rows(database_url, "SELECT DISTINCT by FROM audit WHERE subject = 'papers'")} == {"operator"}
