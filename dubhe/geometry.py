@@ -15,16 +15,14 @@ from typing import Annotated, Any, Final
 import numpy as np
 import typer
 
-from dubhe.supervisor import database
+from dubhe.options import Config, database_of
 from geofence import geojson
 from geofence.corridors import Corridor
 from geofence.datum import Datum
 from geofence.fences import Fence
 from geofence.stops import Stop
-from ingest.settings import Settings
 from storage.geometry import EVERYONE, Whom, add_shapes, list_shapes, meant_for, recent_positions, remove_shapes, whom_of
 
-Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 File = Annotated[Path, typer.Argument(help="GeoJSON: a FeatureCollection or one Feature")]
 Said = Annotated[
     Datum, typer.Option("--datum", help="what its coordinates are in 坐标系: wgs84 (also CGCS2000), gcj02 (高德, 腾讯), bd09 (百度)")
@@ -122,7 +120,7 @@ def _enter(
     if not made:
         return Taken([], problems, [])
     said = warnings()
-    return Taken(add_shapes(url, table, geojson.document(made, Datum.WGS84)["features"], whom.terminals, whom.parties), problems, said)
+    return Taken(add_shapes(url, table, geojson.document(made, Datum.WGS84)["features"], whom), problems, said)
 
 
 def _import(
@@ -144,7 +142,10 @@ def _import(
     if not isinstance(document, dict):
         typer.echo(f"dubhe: {file} is not GeoJSON: it is no object", err=True)
         raise typer.Exit(2)
-    with database(Settings.load(config)) as url:
+    if own := _drop_parties(document):
+        said = f"the parties of {own} features are left out: whom they are meant for is said by --for 适用对象请用 --for 指定"
+        typer.echo(f"warning 警告: {file}: {said}", err=True)
+    with database_of(config) as url:
         taken = make(url, document, datum, whom_of(url, whom))
     for problem in taken.problems:
         typer.echo(f"{file}: {problem}", err=True)
@@ -152,6 +153,13 @@ def _import(
         typer.echo(f"warning 警告: {warning}", err=True)
     typer.echo(f"{len(taken.ids)} taken, {len(taken.problems)} refused" + (f"; ids {taken.ids[0]} to {taken.ids[-1]}" if taken.ids else ""))
     raise typer.Exit(1 if taken.problems else 0)
+
+
+def _drop_parties(document: dict[str, Any]) -> int:
+    """Take out what the features themselves say of `parties`, which means something in the rules' own documents; how many did."""
+    features = document.get("features") if isinstance(document.get("features"), list) else [document]
+    about = [each["properties"] for each in features or () if isinstance(each, dict) and isinstance(each.get("properties"), dict)]
+    return sum(each.pop("parties", None) is not None for each in about)
 
 
 def _whom(*, everyone: bool, whom: list[str] | None) -> list[str]:
@@ -167,7 +175,7 @@ def _app(table: str, one: str, about: str) -> typer.Typer:
 
     @app.command("list", help="List them 列表; tab-separated.")
     def list_(config: Config = None) -> None:
-        with database(Settings.load(config)) as url:
+        with database_of(config) as url:
             rows = list_shapes(url, table)
         typer.echo("id\tname\tshape\tterminals\tparties")
         for row in rows:
@@ -176,7 +184,7 @@ def _app(table: str, one: str, about: str) -> typer.Typer:
 
     @app.command("remove", help=f"Take {one} away 删除; what is under way about it ends.")
     def remove(ids: Ids, config: Config = None) -> None:
-        with database(Settings.load(config)) as url:
+        with database_of(config) as url:
             gone = remove_shapes(url, table, ids)
         typer.echo(f"{len(gone)} removed")
         raise typer.Exit(0 if len(gone) == len(set(ids)) else 1)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dubhe.export import moment
-from dubhe.supervisor import database
-from ingest.settings import Settings
+from dubhe.options import Config, database_of
 from storage.parties import add_party, join, leave, members
 
-Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 Name = Annotated[str, typer.Argument(help="名称")]
 Plates = Annotated[list[str], typer.Argument(metavar="PLATE...", help="vehicles 车牌号")]
 From = Annotated[str, typer.Option("--from", metavar="TIME", help="ISO 8601, without a zone UTC+8; now when empty 起")]
@@ -26,26 +23,24 @@ def _app(kind: str, about: str) -> typer.Typer:
 
     @app.command("add", help=f"Enter a {kind} 新增; entering it twice changes nothing.")
     def add(name: Name, config: Config = None) -> None:
-        with database(Settings.load(config)) as url:
+        with database_of(config) as url:
             typer.echo(f"{kind} {name} has id {add_party(url, kind, name)}")
 
-    @app.command("assign", help=f"Let vehicles belong to a {kind} 分配车辆, from now on or between two moments.")
+    @app.command("assign", help=f"Let vehicles belong to a {kind} 分配车辆, from now on or between two moments; all or none.")
     def assign(name: Name, plates: Plates, since: From = "", until: Until = "", config: Config = None) -> None:
-        with database(Settings.load(config)) as url:
-            for plate in plates:
-                join(url, kind, name, plate, since=moment(since) if since else None, until=moment(until) if until else None)
+        with database_of(config) as url:
+            join(url, kind, name, plates, since=moment(since) if since else None, until=moment(until) if until else None)
         typer.echo(f"{len(plates)} assigned to {kind} {name}")
 
-    @app.command("unassign", help=f"End vehicles' belonging to a {kind} 取消分配; what was, stays on record.")
+    @app.command("unassign", help=f"End vehicles' belonging to a {kind} 取消分配; all or none; what was, stays on record.")
     def unassign(name: Name, plates: Plates, until: Ends = "", config: Config = None) -> None:
-        with database(Settings.load(config)) as url:
-            for plate in plates:
-                leave(url, kind, name, plate, until=moment(until) if until else None)
+        with database_of(config) as url:
+            leave(url, kind, name, plates, until=moment(until) if until else None)
         typer.echo(f"{len(plates)} unassigned from {kind} {name}")
 
     @app.command("list", help=f"List {kind}s with their vehicles of now and later 列表; tab-separated.")
     def list_(config: Config = None) -> None:
-        with database(Settings.load(config)) as url:
+        with database_of(config) as url:
             rows = members(url, kind)
         typer.echo("id\tname\tplate\tfrom\tuntil")
         for row in rows:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -14,27 +13,20 @@ import typer
 from dubhe.areas import TOLERANCE_M, CannotKeep, area_of
 from dubhe.drift import NOUNS, Here, Key, Standing, State, standings
 from dubhe.keeper import Keeper, Outcome, thing_of
-from dubhe.supervisor import database
-from ingest.settings import Settings
+from dubhe.options import AsJson, Config, Expires, Timeout, database_of
 from protocols.jt808.header import V2019
 from protocols.jt808.kept import Kept
 from storage.areas import holders, sent_areas
 from storage.geometry import ShapeRow, list_shapes
 
-Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="ids, as list shows them 编号")]
-To = Annotated[list[str], typer.Option("--to", metavar="TERMINAL_OR_PLATE", help="to whom; may be repeated 下发到终端或车牌")]
-From = Annotated[list[str], typer.Option("--from", metavar="TERMINAL_OR_PLATE", help="from whom; may be repeated 从终端或车牌删除")]
-Timeout = Annotated[float, typer.Option("--timeout-s", min=0.1, max=3_600, help="how long it may take to answer each message 应答超时")]
-Expires = Annotated[
-    float | None,
-    typer.Option("--expires-s", min=1, help="let it wait so long for a terminal that is offline 离线排队时限; without it: never"),
-]
+WHOM: Final = "a terminal, a plate, line:71路 or group:一车队; may be repeated"
+To = Annotated[list[str], typer.Option("--to", metavar="WHOM", help=f"{WHOM} 下发对象")]
+From = Annotated[list[str], typer.Option("--from", metavar="WHOM", help=f"{WHOM} 删除对象")]
 Tolerance = Annotated[
     float,
     typer.Option("--tolerance-m", min=0, help="how far a line of too many points may be simplified 抽稀容差; fewer are sent as drawn"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a line instead of text")]
 
 TABLES: Final = {"fence": "fences", "corridor": "corridors"}
 CHINESE: Final = {
@@ -68,7 +60,7 @@ def _push_command(noun: str) -> Callable[..., None]:
         as_json: AsJson = False,
         config: Config = None,
     ) -> None:
-        with database(Settings.load(config)) as url:
+        with database_of(config) as url:
             rows = _rows(url, noun, ids)
             keepers = [Keeper(url, holder, timeout_s, expires_s) for holder in holders(url, to)]
             _finish((each for keeper in keepers for row in rows for each in keeper.push(noun, row, tolerance_m)), as_json=as_json)
@@ -90,7 +82,7 @@ def _recall_command(noun: str) -> Callable[..., None]:
         as_json: AsJson = False,
         config: Config = None,
     ) -> None:
-        with database(Settings.load(config)) as url:
+        with database_of(config) as url:
             keepers = [Keeper(url, holder, timeout_s, expires_s) for holder in holders(url, whom)]
             _finish((each for keeper in keepers for number in ids for each in keeper.recall(noun, number)), as_json=as_json)
 
@@ -118,7 +110,7 @@ def areas(
     Exit status: 0 no drift, 1 drift (or it was asked and did not say). What was never sent is no drift.
     """
     good = True
-    with database(Settings.load(config)) as url:
+    with database_of(config) as url:
         for keeper in [Keeper(url, holder, timeout_s) for holder in holders(url, [terminal])]:
             there, silent = keeper.ask() if ask else ({}, "")
             found = _compared(keeper, there, tolerance_m)

@@ -47,7 +47,7 @@ WHERE terminal_id = %s ORDER BY kind, area_id
 
 
 def holders(url: str, whom: Sequence[str]) -> list[Holder]:
-    """Terminals by their own number or by their vehicle's plate, each once. Raises `UnknownTerminal`."""
+    """The terminals of those who are called so, each once. Raises `UnknownParty`."""
     ids = terminals_of(url, whom)
     with connect(url, "dubhe areas") as conn, conn.cursor(row_factory=class_row(Holder)) as cursor:
         try:

@@ -29,8 +29,24 @@ POSITIONS_MAX: Final = 5_000
 """Recent positions that an import is compared with."""
 
 
-class UnknownTerminal(StoreError):  # noqa: N818 - an answer, not a mistake
-    """No terminal, and no vehicle with one, is called so."""
+class UnknownParty(StoreError):  # noqa: N818 - an answer, not a mistake
+    """Nobody is called so, or none of them has a terminal; the sentence says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """Whom shapes are meant for: terminals, and vehicles, lines and groups as `kind:id`; those in them change with the registry."""
+
+    terminals: Sequence[int] | None = None
+    parties: Sequence[str] | None = None
+
+    @property
+    def columns(self) -> tuple[list[int] | None, list[str] | None]:
+        """As the tables have it; null in both: all."""
+        return None if self.terminals is None else list(self.terminals), None if self.parties is None else list(self.parties)
+
+
+EVERYONE: Final = Whom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +73,6 @@ class Geometry:
 
 _SHAPES: Final = "SELECT id, name, feature, dubhe_meant_for(terminals, parties), coalesce(parties, '{{}}') FROM {} ORDER BY id"
 _VERSION: Final = "SELECT last_value FROM geometry_versions"
-_WHO: Final = """
-SELECT t.id FROM terminals t LEFT JOIN vehicles v ON v.id = t.vehicle_id WHERE t.name = %(name)s OR v.plate = %(plate)s
-"""
 _NAMED: Final = {
     "line": "SELECT 'line:' || id FROM lines WHERE name = %(name)s",
     "group": "SELECT 'group:' || id FROM groups WHERE name = %(name)s",
@@ -111,27 +124,16 @@ class GeometryStore:
                 yield
 
 
-class UnknownParty(StoreError):  # noqa: N818 - an answer, not a mistake
-    """Nobody is called so; the sentence says how to enter one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Whom:
-    """Whom shapes are meant for: terminals, and vehicles, lines and groups as `kind:id`; those in them change with the registry."""
-
-    terminals: Sequence[int] | None = None
-    parties: Sequence[str] | None = None
-
-
-EVERYONE: Final = Whom()
-
-
 def whom_of(url: str, names: Sequence[str]) -> Whom:
     """Who is called `line:71路`, `group:…`, `vehicle:沪A12345` or `terminal:138…`; bare, a terminal or a plate. Raises `UnknownParty`."""
     if not names:
         return EVERYONE
     with _talking(url) as conn:
-        found = [party for name in names for party in _named(conn, name)]
+        return _whom(conn, names)
+
+
+def _whom(conn: Conn, names: Sequence[str]) -> Whom:
+    found = [party for name in names for party in _named(conn, name)]
     terminals = [int(party.removeprefix("terminal:")) for party in found if party.startswith("terminal:")]
     return Whom(terminals or None, [party for party in found if not party.startswith("terminal:")] or None)
 
@@ -147,18 +149,15 @@ def _named(conn: Conn, said: str) -> list[str]:
     raise UnknownParty(msg)
 
 
-def add_shapes(
-    url: str, table: str, features: Sequence[dict[str, Any]], terminals: Sequence[int] | None, parties: Sequence[str] | None = None
-) -> list[int]:
-    """Enter shapes, all or none, meant for these terminals and parties or for all; their ids in order."""
+def add_shapes(url: str, table: str, features: Sequence[dict[str, Any]], whom: Whom = EVERYONE) -> list[int]:
+    """Enter shapes, all or none; their ids in order."""
     insert = sql.SQL("INSERT INTO {} (name, feature, terminals, parties) VALUES (%s, %s, %s, %s) RETURNING id").format(
         sql.Identifier(table)
     )
-    meant_for = [None if each is None else list(each) for each in (terminals, parties)]
     ids = []
     with _talking(url) as conn, conn.transaction():
         for feature in features:
-            row = conn.execute(insert, (clean(str(feature["properties"].get("name", ""))), jsonb(feature), *meant_for)).fetchone()
+            row = conn.execute(insert, (clean(str(feature["properties"].get("name", ""))), jsonb(feature), *whom.columns)).fetchone()
             assert row is not None, "an insert returns its row"
             ids.append(int(row[0]))
     return ids
@@ -178,24 +177,27 @@ def remove_shapes(url: str, table: str, ids: Sequence[int]) -> list[int]:
     return [number for (number,) in gone]
 
 
-def terminals_of(url: str, whom: Sequence[str]) -> list[int]:
-    """The ids of terminals, each named by its own number or by its vehicle's plate. Raises `UnknownTerminal`."""
-    ids = []
+def terminals_of(url: str, names: Sequence[str]) -> list[int]:
+    """The terminals of those who are called so now, as `whom_of` has it. Raises `UnknownParty` also for one who has none."""
+    ids: list[int] = []
     with _talking(url) as conn:
-        for who in whom:
-            found = conn.execute(_WHO, {"name": canonical(clean(who)), "plate": plate_of(who)}).fetchall()
+        for name in names:
+            found = _meant_for(conn, _whom(conn, [name]))
             if not found:
-                msg = f"no terminal is called {clean(who)!r}, and no vehicle with a terminal"
-                raise UnknownTerminal(msg)
-            ids += [number for (number,) in found]
+                msg = f"{clean(name)} has no terminal 没有终端; `dubhe terminal add --plate` fits one to a vehicle"
+                raise UnknownParty(msg)
+            ids += found
     return ids
 
 
 def meant_for(url: str, whom: Whom) -> list[int] | None:
     """The terminals among these parties now; None: all."""
-    columns = [None if each is None else list(each) for each in (whom.terminals, whom.parties)]
     with _talking(url) as conn:
-        row = conn.execute(_MEANT_FOR, columns).fetchone()
+        return _meant_for(conn, whom)
+
+
+def _meant_for(conn: Conn, whom: Whom) -> list[int] | None:
+    row = conn.execute(_MEANT_FOR, whom.columns).fetchone()
     assert row is not None, "a function gives its row"
     return None if row[0] is None else list(row[0])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 from storage.connect import Conn, connect
 from storage.enrol import EnrolError
 from storage.errors import unavailable
-from storage.onboarding import find_vehicle
+from storage.onboarding import UnknownVehicle, find_vehicle
 from storage.text import clean
 
 TABLES: Final = {"line": "lines", "group": "groups"}
@@ -27,16 +27,18 @@ ORDER BY p.name, v.plate, m.valid_from
 """
 _JOIN: Final = """
 INSERT INTO memberships (vehicle_id, kind, party_id, valid_from, valid_until)
-VALUES (%(vehicle)s, %(kind)s, %(party)s, coalesce(%(since)s::timestamptz, now()), coalesce(%(until)s::timestamptz, 'infinity'))
+SELECT vehicle, %(kind)s, %(party)s, coalesce(%(since)s::timestamptz, now()), coalesce(%(until)s::timestamptz, 'infinity')
+FROM unnest(%(vehicles)s::bigint[]) AS vehicle
 """
 _OVERLAPS: Final = """
-SELECT EXISTS (SELECT FROM memberships WHERE vehicle_id = %(vehicle)s AND kind = %(kind)s AND party_id = %(party)s
-    AND valid_from < coalesce(%(until)s::timestamptz, 'infinity') AND valid_until > coalesce(%(since)s::timestamptz, now()))
+SELECT vehicle_id FROM memberships WHERE vehicle_id = ANY(%(vehicles)s) AND kind = %(kind)s AND party_id = %(party)s
+    AND valid_from < coalesce(%(until)s::timestamptz, 'infinity') AND valid_until > coalesce(%(since)s::timestamptz, now())
 """
 _LEAVE: Final = """
 UPDATE memberships SET valid_until = coalesce(%(until)s::timestamptz, now())
-WHERE vehicle_id = %(vehicle)s AND kind = %(kind)s AND party_id = %(party)s
+WHERE vehicle_id = ANY(%(vehicles)s) AND kind = %(kind)s AND party_id = %(party)s
     AND valid_from < coalesce(%(until)s::timestamptz, now()) AND valid_until > coalesce(%(until)s::timestamptz, now())
+RETURNING vehicle_id
 """
 
 
@@ -63,13 +65,13 @@ def add_party(url: str, kind: str, name: str) -> int:
     return int(row[0])
 
 
-def join(url: str, kind: str, name: str, plate: str, *, since: datetime | None = None, until: datetime | None = None) -> None:
-    """Let a vehicle belong to a line or group, from now on unless said; twice at one time is refused. Raises `EnrolError`."""
+def join(url: str, kind: str, name: str, plates: Sequence[str], *, since: datetime | None = None, until: datetime | None = None) -> None:
+    """Let vehicles belong to a line or group, from now on unless said: all or none. Raises `EnrolError` for those that do already."""
     with _talking(url) as conn, conn.transaction():
-        values = _who(conn, kind, name, plate) | {"since": since, "until": until}
-        row = conn.execute(_OVERLAPS, values).fetchone()
-        if row is not None and row[0]:
-            msg = f"{clean(plate)} belongs to {kind} {clean(name)} at that time already 该时段已属于"
+        party, vehicles = _party(conn, kind, name), _vehicles(conn, plates)
+        values = {"kind": kind, "party": party, "vehicles": list(vehicles), "since": since, "until": until}
+        if there := {vehicles[vehicle] for (vehicle,) in conn.execute(_OVERLAPS, values).fetchall()}:
+            msg = f"{', '.join(sorted(there))}: in {kind} {clean(name)} at that time already 该时段已属于; none of the vehicles is assigned"
             raise EnrolError(msg)
         try:
             conn.execute(_JOIN, values)
@@ -78,11 +80,14 @@ def join(url: str, kind: str, name: str, plate: str, *, since: datetime | None =
             raise EnrolError(msg) from None
 
 
-def leave(url: str, kind: str, name: str, plate: str, *, until: datetime | None = None) -> None:
-    """End a vehicle's membership, now unless said. Raises `EnrolError`."""
+def leave(url: str, kind: str, name: str, plates: Sequence[str], *, until: datetime | None = None) -> None:
+    """End vehicles' memberships, now unless said: all or none. Raises `EnrolError` for those that have none."""
     with _talking(url) as conn, conn.transaction():
-        if conn.execute(_LEAVE, _who(conn, kind, name, plate) | {"until": until}).rowcount == 0:
-            msg = f"{clean(plate)} does not belong to {kind} {clean(name)} at that time 该时段不属于"
+        party, vehicles = _party(conn, kind, name), _vehicles(conn, plates)
+        values = {"kind": kind, "party": party, "vehicles": list(vehicles), "until": until}
+        gone = {vehicle for (vehicle,) in conn.execute(_LEAVE, values).fetchall()}
+        if strangers := [plate for vehicle, plate in vehicles.items() if vehicle not in gone]:
+            msg = f"{', '.join(strangers)}: not in {kind} {clean(name)} at that time 该时段不属于; none of the vehicles is unassigned"
             raise EnrolError(msg)
 
 
@@ -93,13 +98,26 @@ def members(url: str, kind: str) -> list[Member]:
         return cursor.execute(query).fetchall()
 
 
-def _who(conn: Conn, kind: str, name: str, plate: str) -> dict[str, object]:
+def _party(conn: Conn, kind: str, name: str) -> int:
     query = sql.SQL("SELECT id FROM {} WHERE name = %s").format(sql.Identifier(TABLES[kind]))
     row = conn.execute(query, (clean(name).strip(),)).fetchone()
     if row is None:
         msg = f"no {kind} is called {clean(name)!r} 未登记; `dubhe {kind} add` enters one"
         raise EnrolError(msg)
-    return {"kind": kind, "party": row[0], "vehicle": find_vehicle(conn, plate, None)}
+    return int(row[0])
+
+
+def _vehicles(conn: Conn, plates: Sequence[str]) -> dict[int, str]:
+    """Vehicle → plate. Raises `EnrolError`, which names all that are unknown."""
+    found, problems = {}, []
+    for plate in plates:
+        try:
+            found[find_vehicle(conn, plate, None)] = clean(plate)
+        except UnknownVehicle as error:
+            problems.append(str(error))
+    if problems:
+        raise EnrolError("; ".join(problems))
+    return found
 
 
 @contextmanager

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dubhe import cli
 from dubhe.geometry import import_fences
+from fix_cli import Dubhe
 from fix_db import rows
 from fix_worker import Raw, play, until, worker
 from geofence.datum import Datum
 from storage.enrol import add_terminal, release_terminal
-from storage.geometry import UnknownParty, list_shapes, whom_of
+from storage.geometry import UnknownParty, list_shapes, terminals_of, whom_of
 from test_rules import NAME, at, registered, square
 
 PLATE = "沪A38000"
 OTHER = "13800138009"
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`dubhe …`: exit status, output, errors."""
-    monkeypatch.setenv("DUBHE_DATABASE_URL", database_url)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(words))
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out, told.err
-
-    return run
 
 
 async def visit(terminal: Raw, first: int) -> None:
@@ -42,9 +26,9 @@ async def visit(terminal: Raw, first: int) -> None:
         assert await terminal.result(0x0200, at(first + step, east_m)) == 0
 
 
-def test_a_fence_of_a_line_is_for_the_vehicles_that_serve_it_now(run: Run, database_url: str) -> None:
+def test_a_fence_of_a_line_is_for_the_vehicles_that_serve_it_now(dubhe: Dubhe, database_url: str) -> None:
     add_terminal(database_url, NAME, PLATE, "黄")
-    assert run("line", "add", "71路")[0] == 0
+    assert dubhe("line", "add", "71路")[0] == 0
     import_fences(database_url, square(0), Datum.WGS84, whom_of(database_url, ["line:71路"]))
 
     async def story() -> None:
@@ -81,30 +65,65 @@ def test_what_is_asked_of_a_vehicle_goes_with_it_to_another_terminal(database_ur
     assert rows(database_url, "SELECT name FROM terminals WHERE id = ANY(%s)", second) == [(OTHER,)]
 
 
-def test_lines_and_groups_are_kept_from_the_command_line(run: Run, database_url: str) -> None:
+def test_lines_and_groups_are_kept_from_the_command_line(dubhe: Dubhe, database_url: str) -> None:
     add_terminal(database_url, NAME, PLATE, "黄")
-    run("group", "add", "一车队")
+    dubhe("group", "add", "一车队")
 
-    assert run("group", "assign", "一车队", PLATE, "--from", "2026-01-01", "--until", "2126-01-01")[0] == 0
-    assert run("group", "list")[1].splitlines()[1].split("\t") == ["1", "一车队", PLATE, "2025-12-31T16:00:00Z", "2125-12-31T16:00:00Z"]
-    code, _, why = run("group", "assign", "一车队", PLATE)
+    assert dubhe("group", "assign", "一车队", PLATE, "--from", "2026-01-01", "--until", "2126-01-01")[0] == 0
+    assert dubhe("group", "list")[1].splitlines()[1].split("\t") == ["1", "一车队", PLATE, "2025-12-31T16:00:00Z", "2125-12-31T16:00:00Z"]
+    code, _, why = dubhe("group", "assign", "一车队", PLATE)
     assert (code, "already" in why) == (2, True)
-    assert run("group", "unassign", "一车队", PLATE)[0] == 0
-    assert run("group", "list")[1].splitlines()[1].split("\t") == ["1", "一车队", "", "", ""]
+    assert dubhe("group", "unassign", "一车队", PLATE)[0] == 0
+    assert dubhe("group", "list")[1].splitlines()[1].split("\t") == ["1", "一车队", "", "", ""]
     assert rows(database_url, "SELECT count(*) FROM memberships") == [(1,)], "what was, stays on record"
-    code, _, why = run("line", "assign", "8路", PLATE)
+    code, _, why = dubhe("line", "assign", "8路", PLATE)
     assert (code, "`dubhe line add`" in why) == (2, True)
 
 
+def test_of_several_vehicles_all_are_assigned_or_none_and_the_unknown_ones_are_named(dubhe: Dubhe, database_url: str) -> None:
+    add_terminal(database_url, NAME, PLATE, "黄")
+    add_terminal(database_url, OTHER, "沪A38009", "黄")
+    dubhe("line", "add", "8路")
+
+    code, _, why = dubhe("line", "assign", "8路", PLATE, "沪A00001", "沪A00002")
+    assert (code, "沪A00001" in why, "沪A00002" in why, PLATE in why) == (2, True, True, False)
+    assert rows(database_url, "SELECT count(*) FROM memberships") == [(0,)]
+    assert dubhe("line", "assign", "8路", PLATE, PLATE)[0] == 0
+    code, _, why = dubhe("line", "assign", "8路", PLATE, "沪A38009")
+    assert (code, why.startswith(f"dubhe: {PLATE}: in line 8路 at that time already")) == (2, True)
+    code, _, why = dubhe("line", "unassign", "8路", PLATE, "沪A38009")
+    assert (code, why.startswith("dubhe: 沪A38009: not in line 8路 at that time")) == (2, True)
+    assert rows(database_url, "SELECT count(*) FROM memberships WHERE valid_until = 'infinity'") == [(1,)]
+
+
+def test_a_line_stands_for_its_vehicles_terminals_and_who_has_none_is_named(dubhe: Dubhe, database_url: str) -> None:
+    add_terminal(database_url, NAME, PLATE, "黄")
+    dubhe("line", "add", "8路")
+    with pytest.raises(UnknownParty, match="line:8路 has no terminal"):
+        terminals_of(database_url, ["line:8路"])
+    dubhe("line", "assign", "8路", PLATE)
+
+    assert terminals_of(database_url, ["line:8路"]) == terminals_of(database_url, [NAME])
+
+
+def test_whom_a_shape_is_for_is_never_taken_from_the_file(dubhe: Dubhe, database_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "fence.geojson"
+    file.write_text(json.dumps(square(0, parties=[["line", 3]])), encoding="utf-8")
+
+    code, _, why = dubhe("fence", "import", str(file), "--datum", "wgs84")
+    assert (code, "--for" in why) == (0, True)
+    assert ["parties" in row.feature["properties"] for row in list_shapes(database_url, "fences")] == [False]
+
+
 def test_an_import_that_names_nobody_is_for_all_and_one_that_names_a_stranger_is_refused(
-    run: Run, database_url: str, tmp_path: Path
+    dubhe: Dubhe, database_url: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "fence.geojson"
     file.write_text(json.dumps(square(0)), encoding="utf-8")
 
-    assert run("fence", "import", str(file), "--datum", "wgs84")[0] == 0
+    assert dubhe("fence", "import", str(file), "--datum", "wgs84")[0] == 0
     assert [row.terminals for row in list_shapes(database_url, "fences")] == [None]
-    code, _, why = run("fence", "import", str(file), "--datum", "wgs84", "--for", "group:nobody")
+    code, _, why = dubhe("fence", "import", str(file), "--datum", "wgs84", "--for", "group:nobody")
     assert (code, "`dubhe group add`" in why) == (2, True)
     with pytest.raises(UnknownParty, match="no terminal or vehicle"):
         whom_of(database_url, ["沪A00000"])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from dubhe import cli
 from dubhe.drift import State
+from fix_cli import Dubhe
 from fix_db import rows
 from fix_terminals import command, online, until
 from fix_worker import Raw, play, worker
@@ -29,20 +29,12 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def run(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """`dubhe` with these words, as another process would: its exit status and its lines of JSON."""
-    monkeypatch.setenv("DUBHE_DATABASE_URL", database_url)
-
-    def plainly(words: Sequence[str]) -> tuple[int, list[dict[str, Any]]]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main([*words, "--json"])
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), [
-            json.loads(line) for line in told.out.splitlines() if line.startswith("{")
-        ]  # the gateway logs there, too
+def run(dubhe: Dubhe) -> Run:
+    """`dubhe` with these words, beside the test: its exit status and its lines of JSON."""
 
     async def run(*words: str) -> tuple[int, list[dict[str, Any]]]:
-        return await asyncio.to_thread(plainly, words)
+        status, out, _ = await asyncio.to_thread(dubhe, *words, "--json")
+        return status, [json.loads(line) for line in out.splitlines() if line.startswith("{")]  # the gateway logs there, too
 
     return run
 
@@ -50,8 +42,8 @@ def run(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def shapes(url: str) -> None:
     """Fence 1 a circle, fence 2 a rectangle, corridor 1."""
     fences = [(CIRCLE, {"name": "站场", "radius_m": 500, "stay": "in", "day_kmh": 30}), (BOX, {"name": "市区"})]
-    add_shapes(url, "fences", [{"type": "Feature", "geometry": shape, "properties": about} for shape, about in fences], None)
-    add_shapes(url, "corridors", [{"type": "Feature", "geometry": WAY, "properties": {"name": "71路"}}], None)
+    add_shapes(url, "fences", [{"type": "Feature", "geometry": shape, "properties": about} for shape, about in fences])
+    add_shapes(url, "corridors", [{"type": "Feature", "geometry": WAY, "properties": {"name": "71路"}}])
 
 
 async def states(run: Run, *words: str) -> tuple[int, dict[str, str]]:
@@ -202,7 +194,7 @@ def test_an_offline_terminal_gets_nothing_without_an_expiry_and_all_of_it_with_o
 def test_what_a_terminal_cannot_keep_is_not_sent(database_url: str, run: Run) -> None:
     add_terminal(database_url, NAME)
     weekly = {"radius_m": 500, "windows": [{"days": [0], "from": "07:00", "to": "09:00"}]}
-    add_shapes(database_url, "fences", [{"type": "Feature", "geometry": CIRCLE, "properties": weekly}], None)
+    add_shapes(database_url, "fences", [{"type": "Feature", "geometry": CIRCLE, "properties": weekly}])
 
     async def story() -> None:
         status, (told,) = await run("fence", "push", "1", "--to", NAME)
