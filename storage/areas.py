@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import psycopg
 from psycopg.rows import class_row
 
 from storage.connect import connect
-from storage.errors import unavailable
 from storage.geometry import terminals_of
 
 
@@ -50,16 +48,10 @@ def holders(url: str, whom: Sequence[str]) -> list[Holder]:
     """The terminals of those who are called so, each once. Raises `UnknownParty`."""
     ids = terminals_of(url, whom)
     with connect(url, "dubhe areas") as conn, conn.cursor(row_factory=class_row(Holder)) as cursor:
-        try:
-            return cursor.execute(_HOLDERS, (ids,)).fetchall()
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+        return cursor.execute(_HOLDERS, (ids,)).fetchall()
 
 
 def sent_areas(url: str, terminal_id: int) -> list[SentArea]:
     """All that was ever sent to a terminal and not superseded."""
     with connect(url, "dubhe areas") as conn, conn.cursor(row_factory=class_row(SentArea)) as cursor:
-        try:
-            return cursor.execute(_SENT, (terminal_id,)).fetchall()
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+        return cursor.execute(_SENT, (terminal_id,)).fetchall()

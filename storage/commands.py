@@ -20,7 +20,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from storage.connect import AsyncConn, Conn, Line, connect, hear
-from storage.errors import StoreError, blames_server, unavailable
+from storage.errors import StoreError, blames_server
 from storage.jsonb import jsonb
 from storage.text import clean
 from tracks.terminal import canonical
@@ -292,28 +292,22 @@ def send_command(
         "expires_s": expires_s,
     }
     with connect(url, "dubhe command") as conn:
-        try:
-            conn.execute(f"LISTEN {STATES_CHANNEL}")
-            row = conn.execute(_INSERT, values).fetchone()
-            if row is None:
-                msg = f"terminal {clean(terminal)!r} is not in the registry"
-                raise CommandError(msg)
-            command, online = row
-            if online:
-                _wait(conn, command, time.monotonic() + timeout_s + AT_ONCE_S)
-            return _result(conn, command)
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+        conn.execute(f"LISTEN {STATES_CHANNEL}")
+        row = conn.execute(_INSERT, values).fetchone()
+        if row is None:
+            msg = f"terminal {clean(terminal)!r} is not in the registry"
+            raise CommandError(msg)
+        command, online = row
+        if online:
+            _wait(conn, command, time.monotonic() + timeout_s + AT_ONCE_S)
+        return _result(conn, command)
 
 
 def command_result(url: str, command: int) -> CommandResult:
     """A command as it stands now; raises CommandError for one that is not there."""
     with connect(url, "dubhe command") as conn:
-        try:
-            conn.execute(_SWEEP, {"at_once": AT_ONCE_S})
-            return _result(conn, command)
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+        conn.execute(_SWEEP, {"at_once": AT_ONCE_S})
+        return _result(conn, command)
 
 
 def _wait(conn: Conn, command: int, until: float) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import psycopg
@@ -40,10 +40,12 @@ def _parameters(url: str, name: str) -> dict[str, Any]:
     return {"application_name": name, **DEFAULTS, **given}
 
 
-def connect(url: str, name: str = "dubhe") -> Conn:
-    """Open a blocking connection in autocommit mode; raises `StoreUnavailable`."""
+@contextmanager
+def connect(url: str, name: str = "dubhe") -> Iterator[Conn]:
+    """A blocking connection in autocommit mode, for one piece of work; what psycopg raises inside becomes `StoreUnavailable`."""
     try:
-        return psycopg.connect(autocommit=True, **_parameters(url, name))
+        with psycopg.connect(autocommit=True, **_parameters(url, name)) as conn:
+            yield conn
     except psycopg.Error as error:
         raise unavailable(error) from error
 

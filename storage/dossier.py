@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-import psycopg
 from psycopg.rows import class_row, dict_row
 
 from storage.connect import Conn, connect
-from storage.errors import unavailable
 from storage.fleet import papers_of
 from storage.onboarding import find_vehicle
 from tracks.paper import PaperBatch
@@ -72,12 +70,8 @@ SECTIONS: Final = {
 
 def vehicle_list(url: str) -> tuple[list[VehicleRow], PaperBatch]:
     """All vehicles, and all their papers; raises `StoreUnavailable`."""
-    with connect(url, "dubhe vehicles") as conn, conn.cursor(row_factory=class_row(VehicleRow)) as cursor:
-        try:
-            with conn.transaction():
-                return cursor.execute(_LIST).fetchall(), papers_of(conn)
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+    with connect(url, "dubhe vehicles") as conn, conn.cursor(row_factory=class_row(VehicleRow)) as cursor, conn.transaction():
+        return cursor.execute(_LIST).fetchall(), papers_of(conn)
 
 
 def dossier(url: str, plate: str, colour: int | None) -> tuple[dict[str, Any], PaperBatch]:
@@ -85,16 +79,12 @@ def dossier(url: str, plate: str, colour: int | None) -> tuple[dict[str, Any], P
 
     Raises `UnknownVehicle` or `StoreUnavailable`.
     """
-    with connect(url, "dubhe vehicles") as conn:
-        try:
-            with conn.transaction():
-                conn.execute("SET LOCAL timezone TO 'UTC'")
-                vehicle_id = find_vehicle(conn, plate, colour)
-                (vehicle,) = _read(conn, "SELECT * FROM vehicles WHERE id = %(id)s", vehicle_id)
-                sections = {name: _read(conn, query, vehicle_id) for name, query in SECTIONS.items()}
-                return vehicle | sections, papers_of(conn, vehicle_id)
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+    with connect(url, "dubhe vehicles") as conn, conn.transaction():
+        conn.execute("SET LOCAL timezone TO 'UTC'")
+        vehicle_id = find_vehicle(conn, plate, colour)
+        (vehicle,) = _read(conn, "SELECT * FROM vehicles WHERE id = %(id)s", vehicle_id)
+        sections = {name: _read(conn, query, vehicle_id) for name, query in SECTIONS.items()}
+        return vehicle | sections, papers_of(conn, vehicle_id)
 
 
 def _read(conn: Conn, query: str, vehicle_id: int) -> list[dict[str, Any]]:

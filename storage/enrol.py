@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import psycopg
-
 from storage.connect import Conn, connect
-from storage.errors import StoreError, unavailable
+from storage.errors import StoreError
 from storage.registry import LOCK
 from storage.text import clean, is_name, plate_of
 from tracks.terminal import canonical
@@ -58,19 +55,19 @@ class ImportReport:
 
 def add_terminal(url: str, name: str, plate: str = "", plate_colour: str = "", vin: str = "") -> None:
     """Enter a terminal and, when a plate is given, its vehicle, and bind them; entering the same twice changes nothing."""
-    with _entering(url) as conn:
+    with connect(url, "dubhe enrol") as conn:
         _enter(conn, terminal_name(name), plate, plate_colour, vin)
 
 
 def add_vehicle(url: str, plate: str, plate_colour: str, vin: str = "") -> None:
     """Enter a vehicle; entering the same twice changes nothing."""
-    with _entering(url) as conn:
+    with connect(url, "dubhe enrol") as conn:
         _enter(conn, "", plate, plate_colour, vin)
 
 
 def release_terminal(url: str, name: str) -> None:
     """Take a terminal off its vehicle; its old fixes stay the vehicle's."""
-    with _entering(url) as conn:
+    with connect(url, "dubhe enrol") as conn:
         if conn.execute("UPDATE terminals SET vehicle_id = NULL WHERE name = %s", (terminal_name(name),)).rowcount == 0:
             msg = f"terminal {clean(name)!r} is not in the registry"
             raise EnrolError(msg)
@@ -86,7 +83,7 @@ def import_csv(url: str, sheet: bytes) -> ImportReport:
     columns = _columns([heading or "" for heading in lines.fieldnames or []])
     taken = 0
     errors: list[tuple[int, str]] = []
-    with _entering(url) as conn:
+    with connect(url, "dubhe enrol") as conn:
         for line in lines:
             values = {column: (line.get(heading) or "").strip() for column, heading in columns.items()}
             if any(values.values()):
@@ -97,15 +94,6 @@ def import_csv(url: str, sheet: bytes) -> ImportReport:
                 except EnrolError as error:
                     errors.append((lines.line_num, str(error)))
     return ImportReport(taken, errors)
-
-
-@contextmanager
-def _entering(url: str) -> Iterator[Conn]:
-    with connect(url, "dubhe enrol") as conn:
-        try:
-            yield conn
-        except psycopg.Error as error:
-            raise unavailable(error) from error
 
 
 def _columns(headings: list[str]) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from storage.connect import Conn, connect
 from storage.enrol import EnrolError, bind, enter_terminal
-from storage.errors import blames_server, unavailable
+from storage.errors import blames_server
 from storage.jsonb import jsonb
 from storage.registry import LOCK
 from storage.text import clean
@@ -66,11 +66,8 @@ HOLDER: Final = {"licence": "enterprise_id", "qualification": "driver_id", "driv
 def entering(url: str, by: str) -> Iterator[FleetEntry]:
     """A way to enter many, under one name. Raises `StoreUnavailable`."""
     with connect(url, "dubhe import") as conn:
-        try:
-            conn.execute("SELECT set_config('dubhe.by', %s, false)", (clean(by),))
-            yield FleetEntry(conn)
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+        conn.execute("SELECT set_config('dubhe.by', %s, false)", (clean(by),))
+        yield FleetEntry(conn)
 
 
 class FleetEntry:

@@ -5,18 +5,17 @@ This room does not know what a fence is: who writes and reads features are `dubh
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
 
 from storage.connect import Conn, Line, connect, hear
-from storage.errors import StoreError, unavailable
+from storage.errors import StoreError
 from storage.jsonb import jsonb
 from storage.text import clean, plate_of
 from tracks.terminal import canonical
@@ -128,7 +127,7 @@ def whom_of(url: str, names: Sequence[str]) -> Whom:
     """Who is called `line:71路`, `group:…`, `vehicle:沪A12345` or `terminal:138…`; bare, a terminal or a plate. Raises `UnknownParty`."""
     if not names:
         return EVERYONE
-    with _talking(url) as conn:
+    with connect(url, "dubhe geometry") as conn:
         return _whom(conn, names)
 
 
@@ -155,7 +154,7 @@ def add_shapes(url: str, table: str, features: Sequence[dict[str, Any]], whom: W
         sql.Identifier(table)
     )
     ids = []
-    with _talking(url) as conn, conn.transaction():
+    with connect(url, "dubhe geometry") as conn, conn.transaction():
         for feature in features:
             row = conn.execute(insert, (clean(str(feature["properties"].get("name", ""))), jsonb(feature), *whom.columns)).fetchone()
             assert row is not None, "an insert returns its row"
@@ -165,14 +164,14 @@ def add_shapes(url: str, table: str, features: Sequence[dict[str, Any]], whom: W
 
 def list_shapes(url: str, table: str) -> list[ShapeRow]:
     """The shapes of a table."""
-    with _talking(url) as conn:
+    with connect(url, "dubhe geometry") as conn:
         return [ShapeRow(*row) for row in conn.execute(sql.SQL(_SHAPES).format(sql.Identifier(table))).fetchall()]
 
 
 def remove_shapes(url: str, table: str, ids: Sequence[int]) -> list[int]:
     """Take shapes away; the ids of those that were there."""
     delete = sql.SQL("DELETE FROM {} WHERE id = ANY(%s) RETURNING id").format(sql.Identifier(table))
-    with _talking(url) as conn:
+    with connect(url, "dubhe geometry") as conn:
         gone = conn.execute(delete, (list(ids),)).fetchall()
     return [number for (number,) in gone]
 
@@ -180,7 +179,7 @@ def remove_shapes(url: str, table: str, ids: Sequence[int]) -> list[int]:
 def terminals_of(url: str, names: Sequence[str]) -> list[int]:
     """The terminals of those who are called so now, as `whom_of` has it. Raises `UnknownParty` also for one who has none."""
     ids: list[int] = []
-    with _talking(url) as conn:
+    with connect(url, "dubhe geometry") as conn:
         for name in names:
             found = _meant_for(conn, _whom(conn, [name]))
             if not found:
@@ -192,7 +191,7 @@ def terminals_of(url: str, names: Sequence[str]) -> list[int]:
 
 def meant_for(url: str, whom: Whom) -> list[int] | None:
     """The terminals among these parties now; None: all."""
-    with _talking(url) as conn:
+    with connect(url, "dubhe geometry") as conn:
         return _meant_for(conn, whom)
 
 
@@ -204,16 +203,7 @@ def _meant_for(conn: Conn, whom: Whom) -> list[int] | None:
 
 def recent_positions(url: str, terminals: Sequence[int] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Longitudes and latitudes of the newest fixes of these terminals, or of all, within the last week."""
-    with _talking(url) as conn:
+    with connect(url, "dubhe geometry") as conn:
         values = {"terminals": None if terminals is None else list(terminals), "count": POSITIONS_MAX}
         at = np.array(conn.execute(_POSITIONS, values).fetchall(), np.float64).reshape(-1, 2)
     return at[:, 0], at[:, 1]
-
-
-@contextmanager
-def _talking(url: str) -> Iterator[Conn]:
-    with connect(url, "dubhe geometry") as conn:
-        try:
-            yield conn
-        except psycopg.Error as error:
-            raise unavailable(error) from error

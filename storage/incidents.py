@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import psycopg
-
 from storage.connect import connect
-from storage.errors import unavailable
 from tracks.event import KINDS, Kind
 
 _FOUND: Final = """
@@ -52,10 +49,7 @@ class Incident:
 def incidents(url: str, since: datetime, terminals: Collection[str]) -> list[Incident]:
     """The incidents of these terminals, by name, that became certain since a moment of the terminals' clocks, without withdrawn ones."""
     with connect(url, "dubhe incidents") as conn:
-        try:
-            found = conn.execute(_FOUND, {"since": since, "terminals": list(terminals)}).fetchall()
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+        found = conn.execute(_FOUND, {"since": since, "terminals": list(terminals)}).fetchall()
     return [Incident(number, name, plate, Kind[kind.upper()], *others) for number, name, plate, kind, *others in found]
 
 

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from storage.connect import Conn, connect
-from storage.errors import SchemaOutdated, unavailable
+from storage.errors import SchemaOutdated
 
 LOCK: Final = 0x44756268_65
 """Key of the advisory lock: the name in ASCII."""
@@ -33,16 +33,13 @@ def known() -> dict[str, str]:
 def migrate(url: str) -> list[str]:
     """Apply what is missing and return the names applied; raises `StoreUnavailable`."""
     with connect(url, "dubhe migrate") as conn:
-        try:
-            conn.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-            conn.execute(_LEDGER)
-            missing = _missing(conn)
-            if missing:
-                _load_timescale(conn)
-            for name in missing:
-                _apply(conn, name)
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+        conn.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        conn.execute(_LEDGER)
+        missing = _missing(conn)
+        if missing:
+            _load_timescale(conn)
+        for name in missing:
+            _apply(conn, name)
         return missing
 
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import psycopg
-
 from storage.connect import Conn, connect
-from storage.errors import StoreError, unavailable
+from storage.errors import StoreError
 from storage.fleet import papers_of
 from storage.registry import LOCK
 from storage.text import clean, plate_of
@@ -67,18 +65,14 @@ _STEP: Final = "INSERT INTO onboarding (vehicle_id, action, state, by, reason) V
 
 def take_steps(url: str, plate: str, colour: int | None, by: str, decide: Callable[[Case], Steps]) -> Case:
     """Take the steps that `decide` finds for the vehicle, all or none; returns the case after them. What `decide` raises passes through."""
-    with connect(url, "dubhe onboarding") as conn:
-        try:
-            with conn.transaction():
-                conn.execute("SELECT pg_advisory_xact_lock(%s), set_config('dubhe.by', %s, true)", (LOCK, clean(by)))
-                vehicle_id = find_vehicle(conn, plate, colour)
-                for action, state, who, why in decide(_case(conn, vehicle_id)):
-                    conn.execute(_STEP, (vehicle_id, action, state, clean(who), clean(why, 500)))
-                    if state == "retired":
-                        conn.execute("UPDATE terminals SET vehicle_id = NULL WHERE vehicle_id = %s", (vehicle_id,))
-                return _case(conn, vehicle_id)
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+    with connect(url, "dubhe onboarding") as conn, conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s), set_config('dubhe.by', %s, true)", (LOCK, clean(by)))
+        vehicle_id = find_vehicle(conn, plate, colour)
+        for action, state, who, why in decide(_case(conn, vehicle_id)):
+            conn.execute(_STEP, (vehicle_id, action, state, clean(who), clean(why, 500)))
+            if state == "retired":
+                conn.execute("UPDATE terminals SET vehicle_id = NULL WHERE vehicle_id = %s", (vehicle_id,))
+        return _case(conn, vehicle_id)
 
 
 def find_vehicle(conn: Conn, plate: str, colour: int | None) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,7 +13,6 @@ from psycopg.rows import class_row
 
 from storage.connect import Conn, connect
 from storage.enrol import EnrolError
-from storage.errors import unavailable
 from storage.onboarding import UnknownVehicle, find_vehicle
 from storage.text import clean
 
@@ -59,7 +57,7 @@ def add_party(url: str, kind: str, name: str) -> int:
         msg = f"a {kind} needs a name 请注明名称"
         raise EnrolError(msg)
     query = sql.SQL("INSERT INTO {} (name) VALUES (%s) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id")
-    with _talking(url) as conn:
+    with connect(url, "dubhe parties") as conn:
         row = conn.execute(query.format(sql.Identifier(TABLES[kind])), (name,)).fetchone()
     assert row is not None, "an insert returns its row"
     return int(row[0])
@@ -67,7 +65,7 @@ def add_party(url: str, kind: str, name: str) -> int:
 
 def join(url: str, kind: str, name: str, plates: Sequence[str], *, since: datetime | None = None, until: datetime | None = None) -> None:
     """Let vehicles belong to a line or group, from now on unless said: all or none. Raises `EnrolError` for those that do already."""
-    with _talking(url) as conn, conn.transaction():
+    with connect(url, "dubhe parties") as conn, conn.transaction():
         party, vehicles = _party(conn, kind, name), _vehicles(conn, plates)
         values = {"kind": kind, "party": party, "vehicles": list(vehicles), "since": since, "until": until}
         if there := {vehicles[vehicle] for (vehicle,) in conn.execute(_OVERLAPS, values).fetchall()}:
@@ -82,7 +80,7 @@ def join(url: str, kind: str, name: str, plates: Sequence[str], *, since: dateti
 
 def leave(url: str, kind: str, name: str, plates: Sequence[str], *, until: datetime | None = None) -> None:
     """End vehicles' memberships, now unless said: all or none. Raises `EnrolError` for those that have none."""
-    with _talking(url) as conn, conn.transaction():
+    with connect(url, "dubhe parties") as conn, conn.transaction():
         party, vehicles = _party(conn, kind, name), _vehicles(conn, plates)
         values = {"kind": kind, "party": party, "vehicles": list(vehicles), "until": until}
         gone = {vehicle for (vehicle,) in conn.execute(_LEAVE, values).fetchall()}
@@ -94,7 +92,7 @@ def leave(url: str, kind: str, name: str, plates: Sequence[str], *, until: datet
 def members(url: str, kind: str) -> list[Member]:
     """Every line or group with the vehicles of now and later, by name and plate."""
     query = sql.SQL(_LIST).format(sql.Identifier(TABLES[kind]), sql.Literal(kind))
-    with _talking(url) as conn, conn.cursor(row_factory=class_row(Member)) as cursor:
+    with connect(url, "dubhe parties") as conn, conn.cursor(row_factory=class_row(Member)) as cursor:
         return cursor.execute(query).fetchall()
 
 
@@ -118,12 +116,3 @@ def _vehicles(conn: Conn, plates: Sequence[str]) -> dict[int, str]:
     if problems:
         raise EnrolError("; ".join(problems))
     return found
-
-
-@contextmanager
-def _talking(url: str) -> Iterator[Conn]:
-    with connect(url, "dubhe parties") as conn:
-        try:
-            yield conn
-        except psycopg.Error as error:
-            raise unavailable(error) from error

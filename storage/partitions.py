@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from storage.connect import Conn, connect
-from storage.errors import unavailable
 
 DAY_US: Final = 86_400_000_000
 DAYS_AHEAD: Final = 7
@@ -92,12 +91,9 @@ def maintain(
     now = now.astimezone(UTC)
     oldest = now - timedelta(days=fixes_days_max)
     with connect(url, "dubhe maintain") as conn:
-        try:
-            (days,) = conn.execute(KNOWN_DAYS).fetchone() or (None,)
-            report = _keep_chunks(conn, oldest) if days is None else _keep_days(conn, now, oldest, days)
-            gone = _trim_quarantine(conn, now - timedelta(days=quarantine_days_max), quarantine_rows_max)
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+        (days,) = conn.execute(KNOWN_DAYS).fetchone() or (None,)
+        report = _keep_chunks(conn, oldest) if days is None else _keep_days(conn, now, oldest, days)
+        gone = _trim_quarantine(conn, now - timedelta(days=quarantine_days_max), quarantine_rows_max)
     return replace(report, quarantine_deleted=gone)
 
 

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import psycopg
 from psycopg import sql
 from psycopg.rows import args_row
 
 from storage.connect import Conn, connect
-from storage.errors import StoreError, unavailable
+from storage.errors import StoreError
 from storage.text import clean, plate_of
 from tracks.terminal import canonical
 
@@ -112,12 +111,9 @@ def counts(url: str) -> Counts:
 @contextmanager
 def _reading(url: str) -> Iterator[Conn]:
     with connect(url, "dubhe reader") as conn:
-        try:
-            conn.execute("SET timezone TO 'UTC'")
-            with conn.transaction():
-                yield conn
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+        conn.execute("SET timezone TO 'UTC'")
+        with conn.transaction():
+            yield conn
 
 
 def _who(conn: Conn, who: str) -> list[tuple[int, int | None]]:

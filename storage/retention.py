@@ -7,10 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-import psycopg
-
 from storage.connect import Conn, connect
-from storage.errors import unavailable
 
 YOUNG: Final = timedelta(days=1)
 """A file is left alone for so long whatever the rows say: its row may be on its way."""
@@ -30,20 +27,17 @@ def forget(url: str, folder: Path, now: datetime, *, messages_days_max: int, med
     """Delete what is older than it may be, from the tables and from the `folder` of media; raises `StoreUnavailable`."""
     spoken, shown = now - timedelta(days=messages_days_max), now - timedelta(days=media_days_max)
     with connect(url, "dubhe retention") as conn:
-        try:
-            media = sum(
-                conn.execute(f"DELETE FROM {table} WHERE received_at < %s", (shown,)).rowcount  # noqa: S608 - our own tables
-                for table in ("media", "attachments")
-            )
-            messages = conn.execute("DELETE FROM messages WHERE received_at < %s", (spoken,)).rowcount
-            commands = conn.execute(
-                "DELETE FROM commands c WHERE created_at < %s AND state NOT IN ('queued', 'sent')"
-                " AND NOT EXISTS (SELECT FROM attachments a WHERE a.command_id = c.id)",
-                (spoken,),
-            ).rowcount
-            return RetentionReport(messages, commands, media, _sweep(conn, folder, min(shown, now - YOUNG)))
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+        media = sum(
+            conn.execute(f"DELETE FROM {table} WHERE received_at < %s", (shown,)).rowcount  # noqa: S608 - our own tables
+            for table in ("media", "attachments")
+        )
+        messages = conn.execute("DELETE FROM messages WHERE received_at < %s", (spoken,)).rowcount
+        commands = conn.execute(
+            "DELETE FROM commands c WHERE created_at < %s AND state NOT IN ('queued', 'sent')"
+            " AND NOT EXISTS (SELECT FROM attachments a WHERE a.command_id = c.id)",
+            (spoken,),
+        ).rowcount
+        return RetentionReport(messages, commands, media, _sweep(conn, folder, min(shown, now - YOUNG)))
 
 
 def _sweep(conn: Conn, folder: Path, before: datetime) -> int:

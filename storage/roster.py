@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import psycopg
 from psycopg.rows import class_row
 
 from storage.connect import connect
-from storage.errors import unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,4 @@ WHERE %(after)s < t.name ORDER BY t.name LIMIT %(count)s
 def roster(url: str, *, after: str = "", count: int = 1000) -> list[Entry]:
     """At most `count` terminals whose name sorts behind `after`; raises `StoreUnavailable`."""
     with connect(url, "dubhe roster") as conn, conn.cursor(row_factory=class_row(Entry)) as cursor:
-        try:
-            return cursor.execute(_ROSTER, {"after": after, "count": count}).fetchall()
-        except psycopg.Error as error:
-            raise unavailable(error) from error
+        return cursor.execute(_ROSTER, {"after": after, "count": count}).fetchall()
