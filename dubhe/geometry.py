@@ -118,7 +118,7 @@ def _enter(
     whom: Whom,
 ) -> Taken:
     if not made:
-        return Taken([], problems, [])
+        return Taken([], problems or ["there is no feature in it 文件中没有要素"], [])
     said = warnings()
     return Taken(add_shapes(url, table, geojson.document(made, Datum.WGS84)["features"], whom), problems, said)
 
@@ -132,11 +132,14 @@ def _import(
 ) -> None:
     """Read a file, enter what can be read, say what cannot; exit status 1 when something was left out."""
     try:
-        document = json.loads(file.read_text("utf-8"))
+        document = json.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         typer.echo(f"dubhe: cannot read {file}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
-    except ValueError as error:
+    except UnicodeDecodeError:
+        typer.echo(f"dubhe: {file} is not UTF-8: save it anew in that encoding 请另存为 UTF-8 编码", err=True)
+        raise typer.Exit(2) from None
+    except (ValueError, RecursionError) as error:
         typer.echo(f"dubhe: {file} is not JSON: {error}", err=True)
         raise typer.Exit(2) from None
     if not isinstance(document, dict):

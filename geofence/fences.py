@@ -240,7 +240,8 @@ def shape_of(fence: Fence) -> Any:  # noqa: ANN401 - shapely has no types
     """The polygon that stands for a fence. Raises ValueError for one that encloses nothing."""
     made = polygon_of(fence.shape)
     if made.is_empty or not made.is_valid or made.area == 0:
-        msg = f"fence {fence.id} {fence.name!r} encloses no area: {shapely.is_valid_reason(made)}"
+        why = shapely.is_valid_reason(made)
+        msg = f"fence {fence.id} {fence.name!r} encloses no area that could be told from what is outside: {why} 边界自相交或面积为零"
         raise ValueError(msg)
     return made
 

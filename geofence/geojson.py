@@ -15,11 +15,11 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from geofence import properties as properties_of
 from geofence.corridors import Corridor, CorridorIndex
 from geofence.datum import Datum, Degrees, convert
 from geofence.fences import FOREVER, Circle, Fence, FenceIndex, Line, Points, Polygon, Shape, Stay, shape_of
 from geofence.stops import Stop
-from tracks.week import Window
 
 Thing = TypeVar("Thing", Fence, Corridor, Stop)
 Feature = Mapping[str, Any]
@@ -131,96 +131,119 @@ def _read(document: Mapping[str, Any], datum: Datum, make: Callable[[Feature, Da
     said = document.get("datum", datum)
     if said != datum:
         return [], [f"the file says that it is in {said}, the import says {datum}"]
-    features = document.get("features") if document.get("type") == "FeatureCollection" else [document]
+    features = _features(document)
     made: list[Thing] = []
-    problems: list[str] = []
+    problems = ["a FeatureCollection or one Feature is read, and this is neither 不是 GeoJSON 要素"] if features is None else []
     for number, feature in enumerate(features or [], 1):
         try:
             made.append(make(feature, datum, number))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            name = (feature.get("properties") or {}).get("name", "") if isinstance(feature, Mapping) else ""
+        except (KeyError, ValueError) as error:
             what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-            problems.append(f"feature {number} {name}: {what}".replace(" :", ":"))
+            problems.append(f"feature {number} {_name(feature)}: {what}".replace(" :", ":"))
     return made, problems
 
 
+def _features(document: Mapping[str, Any]) -> list[Any] | None:
+    match document:
+        case {"type": "FeatureCollection", "features": list(features)}:
+            return features
+        case {"type": "Feature"}:
+            return [document]
+    return None
+
+
+def _name(feature: Any) -> str:  # noqa: ANN401 - whatever stands in a list of features
+    properties = feature.get("properties") if isinstance(feature, Mapping) else None
+    name = properties.get("name") if isinstance(properties, Mapping) else None
+    return " ".join(str(name or "").split())[: properties_of.SHOWN_MAX]
+
+
+def _parts(feature: Any, what: str, *kinds: str) -> tuple[str, Any, Mapping[str, Any]]:  # noqa: ANN401 - whatever stands in a list of features
+    """Kind and coordinates of the geometry, and the properties. Raises ValueError with a sentence."""
+    allowed = f"{what} is {' or '.join(', '.join(f'a {kind}' for kind in kinds).rsplit(', ', 1))}"
+    feature = feature if isinstance(feature, Mapping) else {}
+    geometry, properties = feature.get("geometry"), feature.get("properties") or {}
+    if not isinstance(geometry, Mapping):
+        msg = f"it has no geometry: {allowed} 缺少几何图形"
+        raise ValueError(msg)  # noqa: TRY004 - what a file says, not what we hand over
+    if (kind := geometry.get("type")) not in kinds:
+        cure = ", cut into features of its own" if str(kind).startswith("Multi") else ""
+        msg = f"{allowed}, not a {kind}{cure}"
+        raise ValueError(msg)
+    if not isinstance(properties, Mapping):
+        msg = "its properties are no object of names and values"
+        raise ValueError(msg)  # noqa: TRY004 - likewise
+    return str(kind), geometry.get("coordinates"), properties
+
+
 def _fence(feature: Feature, datum: Datum, number: int) -> Fence:
-    geometry, properties = feature["geometry"], feature.get("properties") or {}
-    coordinates = geometry["coordinates"]
-    match geometry["type"]:
+    kind, coordinates, properties = _parts(feature, "a fence", "Point", "LineString", "Polygon")
+    match kind:
         case "Point":
             ((lon, lat),) = _points([coordinates], datum)
-            shape: Shape = Circle(lon, lat, float(properties["radius_m"]))
+            shape: Shape = Circle(lon, lat, properties_of.read(properties, "radius_m"))
         case "LineString":
-            shape = Line(_points(coordinates, datum), float(properties["width_m"]))
-        case "Polygon":
+            shape = Line(_points(coordinates, datum), properties_of.read(properties, "width_m"))
+        case _:
+            if not isinstance(coordinates, list) or not coordinates:
+                msg = "a Polygon is a list of rings, its outline first"
+                raise ValueError(msg)
             shape = Polygon([_points(ring, datum) for ring in coordinates])
-        case other:
-            msg = f"a fence is a Point, a LineString or a Polygon, not a {other}"
-            raise ValueError(msg)
-    fence = Fence(id=number, shape=shape)
-    made = replace(fence, **_given(properties, fence), stay=Stay[properties.get("stay", "free").upper()], windows=_windows(properties))
-    shape_of(made)
+    fence = Fence(id=properties_of.id_of(properties, number), shape=shape)
+    made = replace(fence, **_given(properties, fence))
+    west, _, east, _ = shape_of(made).bounds
+    if west < -180 or east > 180:  # noqa: PLR2004 - the antimeridian
+        raise ValueError(ANTIMERIDIAN)
     return made
 
 
 def _corridor(feature: Feature, datum: Datum, number: int) -> Corridor:
-    if (kind := feature["geometry"]["type"]) != "LineString":
-        msg = f"a corridor is a LineString, not a {kind}"
+    _, coordinates, properties = _parts(feature, "a corridor", "LineString")
+    corridor = Corridor(id=properties_of.id_of(properties, number), points=_points(coordinates, datum))
+    made = replace(corridor, **_given(properties, corridor))
+    segments = len(corridor.points) - 1
+    if wrong := [name for name in ("half_width_m", "limit_kmh") if isinstance(each := getattr(made, name), list) and len(each) != segments]:
+        msg = f"{wrong[0]} has another length than the corridor has segments: {segments} 与线段数不一致"
         raise ValueError(msg)
-    corridor = Corridor(id=number, points=_points(feature["geometry"]["coordinates"], datum))
-    made = replace(corridor, **_given(feature.get("properties") or {}, corridor))
     CorridorIndex.of([made])
     return made
 
 
 def _stop(feature: Feature, datum: Datum, number: int) -> Stop:
-    if (kind := feature["geometry"]["type"]) != "Point":
-        msg = f"a stop is a Point, not a {kind}"
-        raise ValueError(msg)
-    ((lon, lat),) = _points([feature["geometry"]["coordinates"]], datum)
-    stop = Stop(id=number, lon=lon, lat=lat)
-    return replace(stop, **_given(feature.get("properties") or {}, stop))
+    _, coordinates, properties = _parts(feature, "a stop", "Point")
+    ((lon, lat),) = _points([coordinates], datum)
+    stop = Stop(id=properties_of.id_of(properties, number), lon=lon, lat=lat)
+    return replace(stop, **_given(properties, stop))
 
 
-def _points(coordinates: Sequence[Sequence[float]], datum: Datum) -> Points:
-    """Positions in WGS-84; their height, if they have one, is dropped."""
-    at = np.array([position[:2] for position in coordinates], np.float64).reshape(-1, 2)
-    if not (np.abs(at) <= [180, 90]).all():
-        msg = "a position is longitude, then latitude, in degrees"
+ANTIMERIDIAN: Final = "it crosses the antimeridian: cut it in two at 180° (RFC 7946 §3.1.9) 跨越180°经线，请拆分"
+LAT_MAX: Final = 85.0
+"""Nearer to a pole a degree of longitude has no length to speak of."""
+
+
+def _points(coordinates: Any, datum: Datum) -> Points:  # noqa: ANN401 - whatever stands in the file
+    """Positions in WGS-84; their height, if they have one, is dropped. Raises ValueError with a sentence."""
+    try:
+        at = np.array([position[:2] for position in coordinates])
+    except (TypeError, ValueError, LookupError):
+        at = np.empty(0, object)
+    if at.ndim != 2 or at.shape[1] != 2 or at.dtype.kind not in "iuf" or not (np.abs(at) <= [180, LAT_MAX]).all():  # noqa: PLR2004 - lon, lat
+        msg = f"a position is longitude, then latitude, in degrees, no further from the equator than {LAT_MAX:g} 应为经度在前、纬度在后"
         raise ValueError(msg)
-    return _converted([(lon, lat) for lon, lat in at.tolist()], datum, Datum.WGS84)
+    if (np.abs(np.diff(at[:, 0])) > 180).any():  # noqa: PLR2004 - half way round
+        raise ValueError(ANTIMERIDIAN)
+    return _converted([(float(lon), float(lat)) for lon, lat in at.tolist()], datum, Datum.WGS84)
 
 
 def _given(properties: Mapping[str, Any], thing: Fence | Corridor | Stop) -> dict[str, Any]:
-    """The properties that are plain fields of the thing, and its parties and validity; whom a corridor is for, its assignments say."""
-    given: dict[str, Any] = {}
-    for each in fields(thing):
-        value = properties.get(each.name)
-        if value is not None and isinstance(getattr(thing, each.name), str | float | int) and each.name != "stay":
-            given[each.name] = value if isinstance(value, list) else type(getattr(thing, each.name))(value)
-    if "parties" in properties and not isinstance(thing, Corridor):
-        given["parties"] = frozenset((str(kind), int(number)) for kind, number in properties["parties"])
-    if "valid_from" in properties or "valid_until" in properties:
-        ends = (properties.get("valid_from"), properties.get("valid_until"))
-        given["valid_us"] = tuple(_micros(end) if end else ever for end, ever in zip(ends, FOREVER, strict=True))
-    return given
-
-
-def _windows(properties: Mapping[str, Any]) -> list[Window]:
-    return [
-        Window(frozenset(int(day) for day in window["days"]), _minute(window["from"]), _minute(window["to"]))
-        for window in properties.get("windows", ())
-    ]
-
-
-def _minute(clock: str) -> int:
-    hours, minutes = clock.split(":")
-    return int(hours) * 60 + int(minutes)
-
-
-def _micros(text: str) -> int:
-    return int(datetime.fromisoformat(text).astimezone(UTC).timestamp()) * 1_000_000
+    """The properties that are fields of the thing, and its validity; whom a corridor is for, its assignments say."""
+    shape = {"radius_m"} if isinstance(thing, Fence) else {"parties"} if isinstance(thing, Corridor) else set()
+    given = properties_of.given(properties, [each.name for each in fields(thing) if each.name not in shape])
+    validity = properties_of.validity(properties)
+    if validity and not isinstance(thing, Fence):
+        msg = "valid_from and valid_until are for fences 有效期仅适用于围栏"
+        raise ValueError(msg)
+    return given | validity
 
 
 def _feature(thing: Fence | Corridor | Stop, datum: Datum) -> dict[str, Any]:

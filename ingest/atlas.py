@@ -51,10 +51,8 @@ def _document(rows: Iterable[ShapeRow]) -> dict[str, Any]:
 
 
 def _feature(row: ShapeRow) -> dict[str, Any]:
-    properties = (row.feature.get("properties") or {}) | {"id": row.id}
-    if row.terminals is not None:
-        properties["parties"] = [[PARTY, each] for each in row.terminals]
-    return {**row.feature, "properties": properties}
+    parties = None if row.terminals is None else [[PARTY, each] for each in row.terminals]
+    return {**row.feature, "properties": (row.feature.get("properties") or {}) | {"id": row.id, "parties": parties}}
 
 
 def _parties(terminals: list[int] | None) -> frozenset[tuple[str, int]] | None:

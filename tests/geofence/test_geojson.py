@@ -20,6 +20,9 @@ from tracks.week import Window
 
 ROAD = line71()
 TRIANGLE = [(121.4, 31.2), (121.5, 31.2), (121.5, 31.3), (121.4, 31.2)]
+BOW = [(110, 30), (110.01, 30.01), (110.01, 30), (110, 30.01), (110, 30)]
+DATE_LINE = [(179.9, 10), (-179.9, 10), (-179.9, 10.1), (179.9, 10.1), (179.9, 10)]
+"""Across the antimeridian; read as it stands, it would be all the rest of the world."""
 HOLE = [(121.45, 31.21), (121.46, 31.21), (121.46, 31.22), (121.45, 31.21)]
 FENCES = [
     Fence(
@@ -75,15 +78,94 @@ def test_a_file_that_names_another_datum_is_refused() -> None:
         ({"type": "MultiPolygon", "coordinates": []}, {}, "feature 1: a fence is a Point, a LineString or a Polygon, not a MultiPolygon"),
         ({"type": "Point", "coordinates": [31, 121]}, {"radius_m": 5}, "feature 1: a position is longitude, then latitude, in degrees"),
         ({"type": "Polygon", "coordinates": [[[1, 1], [2, 2], [3, 3], [1, 1]]]}, {}, "encloses no area"),
-        (None, {}, "feature 1: 'NoneType'"),
+        ({"type": "Polygon", "coordinates": [BOW]}, {}, "Self-intersection"),
+        ({"type": "Polygon", "coordinates": [DATE_LINE]}, {}, "crosses the antimeridian: cut it in two"),
+        ({"type": "Point", "coordinates": [179.999, 10]}, {"radius_m": 900}, "crosses the antimeridian"),
+        ({"type": "Point", "coordinates": [110, 90]}, {"radius_m": 900}, "a position is longitude, then latitude"),
+        ({"type": "Polygon", "coordinates": []}, {}, "a list of rings"),
+        ({"type": "Polygon", "coordinates": [[]]}, {}, "a position is"),
+        ({"type": "Polygon", "coordinates": [[[1, 1], [2], [3, 3], [1, 1]]]}, {}, "a position is"),
+        ({"type": "Polygon", "coordinates": [[["a", "b"]] * 4]}, {}, "a position is"),
+        ({"type": "Point", "coordinates": [float("nan"), 31]}, {"radius_m": 5}, "a position is"),
+        ({"type": "Point", "coordinates": [10**400, 31]}, {"radius_m": 5}, "a position is"),
+        (None, {}, "feature 1: it has no geometry: a fence is a Point, a LineString or a Polygon"),
+        ([1], {}, "it has no geometry"),
+        ({"type": "Polygon", "coordinates": [TRIANGLE]}, [1], "its properties are no object"),
     ],
 )
 def test_a_feature_that_cannot_be_read_says_why_and_spoils_no_other(geometry: Any, properties: Any, sentence: str) -> None:
+    """What is no geometry, no place, or no shape that fixes could be tested against."""
     features = [{"type": "Feature", "geometry": geometry, "properties": properties}, *geojson.document(FENCES, Datum.WGS84)["features"]]
     made, (problem,) = geojson.fences({"type": "FeatureCollection", "features": features}, Datum.WGS84)
 
     assert 3 == len(made)
     assert sentence in problem
+
+
+NAN, HUGE = float("nan"), 10**400
+AMISS: list[tuple[str, list[Any]]] = [
+    ("radius_m", [0, -5, NAN, float("inf"), 1e12, HUGE, "big", [], True]),
+    ("half_width_m", [-50, 0, NAN, 1e9, ["a", "b"], [50] * 5, {}]),
+    ("limit_kmh", [0, -1, NAN, [NAN]]),
+    ("terminus_m", [-1, NAN, "near"]),
+    ("day_kmh", [-4, NAN, "fast", 0]),
+    ("margin_m", [-50, NAN, 1e9]),
+    ("dwell_s", [-1, NAN, "long"]),
+    ("stay", ["inside", 1, []]),
+    ("windows", [7, [7], [{"days": [9], "from": "07:00", "to": "19:00"}], [{"days": [0], "from": "27:00", "to": "19:99"}], "noon"]),
+    ("valid_from", ["tomorrow", 5, "0001-01-01T00:00:00", "9999-12-31T23:59:59-08:00"]),
+    ("course_deg", ["north", NAN, 1000]),
+    ("corridor_id", ["71路", -1, 10**30, 1.5, NAN]),
+    ("sequence", [-1, HUGE, "first"]),
+    ("directed", ["sometimes", 2]),
+    ("name", [["a"], "n" * 1000]),
+]
+KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "radius_m": (geojson.fences, {"type": "Point", "coordinates": [121, 31]}),
+    **dict.fromkeys(
+        ("half_width_m", "limit_kmh", "terminus_m", "directed"), (geojson.corridors, {"type": "LineString", "coordinates": ROAD[:3]})
+    ),
+    **dict.fromkeys(("course_deg", "corridor_id", "sequence"), (geojson.stops, {"type": "Point", "coordinates": [121, 31]})),
+}
+"""Property → what reads it, and of what; of a fence where nothing is said."""
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in AMISS for value in values], ids=lambda each: f"{each!r:.30}")
+def test_a_property_that_cannot_be_meant_is_refused_with_what_is_allowed(name: str, value: Any) -> None:
+    read, geometry = KINDS.get(name, (geojson.fences, {"type": "Polygon", "coordinates": [TRIANGLE]}))
+    made, (problem,) = read({"type": "Feature", "geometry": geometry, "properties": {name: value}}, Datum.WGS84)
+
+    assert [] == made
+    assert f"{name} " in problem
+    assert "allowed is" in problem or "segments" in problem
+    assert len(problem) < 300
+
+
+@pytest.mark.parametrize("number", ["way/123", 10**30, -4, 0, 1.5, None, [1], True])
+def test_an_id_that_is_another_programs_is_not_read(number: Any) -> None:
+    feature = {"type": "Feature", "id": number, "geometry": {"type": "Polygon", "coordinates": [TRIANGLE]}, "properties": {"id": number}}
+    ((fence,), problems) = geojson.fences({"type": "FeatureCollection", "features": [feature]}, Datum.WGS84)
+
+    assert (1, []) == (fence.id, problems)
+
+
+@pytest.mark.parametrize(
+    "document", [{"features": 5}, {"type": "FeatureCollection", "features": 5}, {"type": "Polygon"}, {"type": ["x"]}, {}]
+)
+def test_what_is_no_geojson_is_one_sentence(document: Any) -> None:
+    made, (problem,) = geojson.fences(document, Datum.WGS84)
+
+    assert [] == made
+    assert "a FeatureCollection or one Feature is read" in problem
+
+
+def test_times_without_a_zone_are_beijings_and_hours_may_be_written_as_in_the_settings() -> None:
+    said = {"valid_from": "2026-01-01T08:00:00", "windows": "mon-fri 07:00-19:00, sat 22:00-06:00"}
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [TRIANGLE]}, "properties": said}
+    ((fence,), _) = geojson.fences(feature, Datum.WGS84)
+
+    assert (1_767_225_600_000_000, FOREVER[1]) == fence.valid_us
+    assert [Window(frozenset(range(5)), 420, 1140), Window(frozenset({5}), 1320, 360)] == fence.windows
 
 
 def drawn_on(datum: Datum) -> dict[str, Any]:

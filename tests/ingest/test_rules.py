@@ -186,6 +186,20 @@ def test_late_fixes_withdraw_what_did_not_happen(database_url: str) -> None:
     play(story())
 
 
+def test_a_stored_shape_that_is_nonsense_leaves_the_others_in_force(database_url: str) -> None:
+    """However it came there; it was one stop, and no fence, corridor or stop was judged by any more."""
+
+    async def story() -> None:
+        import_fences(database_url, square(0), Datum.WGS84)
+        nonsense = '{"type": "Feature", "geometry": {"type": "Point", "coordinates": [121, 31]}, "properties": {"corridor_id": 1e30}}'
+        rows(database_url, "INSERT INTO stops (feature) VALUES (%s) RETURNING 1", nonsense)
+        async with worker(database_url) as (_, port):
+            await drive(port, registered(database_url), through(0, 8))
+            assert rows(database_url, WORDS) == [("inside", True)]
+
+    play(story())
+
+
 def test_shapes_come_into_force_and_go_without_a_restart(database_url: str) -> None:
     async def story() -> None:
         code = registered(database_url)
