@@ -7,18 +7,21 @@ Validity is written as the first and the last day, both included.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 
 from dubhe.export import BEIJING
-from dubhe.sheet import Line
+from dubhe.sheet import EXCEL_ERRORS, UNKNOWN, Line
 from storage.enrol import COLOURS, EnrolError, colour_of, terminal_name
 from storage.entry import Entry, PaperEntry
 from storage.text import clean, plate_of
 
 TEXT_MAX: Final = 128
+SHOWN_MAX: Final = 60
+"""Characters of a cell that a sentence about it repeats."""
 EARLIEST: Final = date(1980, 1, 1)
 LATEST: Final = date(2199, 12, 31)
 NO_END: Final = ("长期", "长期有效", "永久", "permanent", "unlimited")
@@ -47,12 +50,13 @@ class Problem(NamedTuple):
     why: str
 
     def __str__(self) -> str:
-        place = f"line {self.line}" + (f", {self.column} {self.value!r}" if self.column else "")
+        value = self.value if len(self.value) <= SHOWN_MAX else self.value[:SHOWN_MAX] + "…"
+        place = f"line {self.line}" + (f", {self.column} {value!r}" if self.column else "")
         return f"{place}: {self.why}"
 
 
 def _text(cell: str) -> str:
-    if len(cell) > TEXT_MAX or clean(cell, TEXT_MAX) != cell:
+    if len(cell) > TEXT_MAX or clean(cell, TEXT_MAX) != cell or "\ufffd" in cell:
         msg = f"text of up to {TEXT_MAX} printable characters is allowed 文本过长或含有控制字符"
         raise Wrong(msg)
     return cell
@@ -80,15 +84,21 @@ def _terminal(cell: str) -> str:
         raise Wrong(str(error)) from None
 
 
+MIDNIGHT: Final = r"(?:[T ]0?0:00(?::00)?)?"
+EXCEL_DAY_0: Final = date(1899, 12, 30)
+
+
 def _day(cell: str) -> date:
-    """A date in any of the ways it is written."""
-    parts = re.fullmatch(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?(?:[T ]00:00:00)?", cell) or re.fullmatch(
+    """A date in any of the ways it is written; five digits are a spreadsheet's count of days, where it forgot that it is a date."""
+    parts = re.fullmatch(rf"(\d{{4}})[-/.年](\d{{1,2}})[-/.月](\d{{1,2}})日?{MIDNIGHT}", cell) or re.fullmatch(
         r"(\d{4})(\d{2})(\d{2})", cell
     )
     try:
         day = date(*map(int, parts.groups())) if parts else None
     except ValueError:
         day = None
+    if re.fullmatch(r"[0-9]{5}", cell):
+        day = EXCEL_DAY_0 + timedelta(days=int(cell))
     if day is None or not EARLIEST <= day <= LATEST:
         msg = f"write a date between {EARLIEST} and {LATEST} as 2026-12-31, 2026/12/31 or 2026年12月31日 日期格式不正确"
         raise Wrong(msg)
@@ -97,7 +107,11 @@ def _day(cell: str) -> date:
 
 def _last_day(cell: str) -> date | str:
     """A date, or that there is none."""
-    return NO_END[0] if cell.lower() in NO_END else _day(cell)
+    try:
+        return NO_END[0] if cell.lower() in NO_END else _day(cell)
+    except Wrong as error:
+        msg = f"{error}; {NO_END[0]} where it has no end"
+        raise Wrong(msg) from None
 
 
 def _number(low: int, high: int) -> Callable[[str], int]:
@@ -241,6 +255,17 @@ def _plain(heading: str) -> str:
     return re.sub(r"[(（].*?[)）]|[*＊\s]", "", heading).lower()
 
 
+def _read(column: Column, cell: str) -> Any:  # noqa: ANN401 - each column has its own type
+    """What a cell says. Wide letters and digits are the same as narrow ones, except in names, which stay as they are written."""
+    if cell == UNKNOWN:
+        msg = "it is a formula whose value was not saved: save the sheet once in a spreadsheet program, or write the value 公式未计算"
+        raise Wrong(msg)
+    if cell in EXCEL_ERRORS:
+        msg = "its formula failed: write the value 公式出错"
+        raise Wrong(msg)
+    return column.parse(cell if column.parse is _text else unicodedata.normalize("NFKC", cell))
+
+
 def entry_of(headings: Headings, line: Line) -> tuple[Entry | None, list[Problem]]:
     """What a row says; or all that is wrong with it."""
     values: dict[str, Any] = {}
@@ -248,7 +273,7 @@ def entry_of(headings: Headings, line: Line) -> tuple[Entry | None, list[Problem
     for heading, column in headings.columns.items():
         if cell := line.cells.get(heading, ""):
             try:
-                values.setdefault(column.name, column.parse(cell))
+                values.setdefault(column.name, _read(column, cell))
             except Wrong as error:
                 problems.append(Problem(line.number, heading, cell[:TEXT_MAX], str(error)))
     if not problems:

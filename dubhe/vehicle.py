@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -19,12 +19,12 @@ from dubhe.columns import COLUMNS, Headings, Problem, Wrong, entry_of
 from dubhe.export import BEIJING, moment
 from dubhe.onboarding import act
 from dubhe.options import AsJson, Config, database_of
-from dubhe.sheet import SheetError, lines
+from dubhe.sheet import Line, SheetError, lines
 from dubhe.supervisor import database
 from ingest.settings import Settings
 from storage.dossier import SECTIONS, VehicleRow, dossier, vehicle_list
 from storage.enrol import EnrolError, colour_of
-from storage.entry import entering
+from storage.entry import Entry, entering
 from storage.errors import StoreError
 
 vehicle_app = typer.Typer(help="Vehicles of the registry 车辆: who may run, and why not.", no_args_is_help=True, rich_markup_mode=None)
@@ -48,22 +48,42 @@ class ImportReport:
 def import_vehicles(url: str, sheet: bytes, *, by: str, now: datetime) -> ImportReport:
     """Enter every row of a CSV or XLSX sheet; a row that cannot be taken is reported and spoils no other.
 
-    Raises `SheetError` or `Wrong` when the sheet cannot be read at all.
+    Raises `SheetError` or `Wrong` when the sheet cannot be read at all; where it cannot be read on, that is one more problem.
     """
     headings, rows = lines(sheet)
     known = Headings.of(headings)
     report = ImportReport(unread=known.unread)
+    said: dict[tuple[str, int], tuple[int, Mapping[str, Any]]] = {}
     with entering(url, by) as fleet:
-        for line in rows:
+        for line in _readable_rows(rows, report):
             entry, problems = entry_of(known, line)
             report.problems += problems
             if entry is not None:
                 try:
+                    _agree(entry, *said.setdefault((entry.plate, entry.plate_colour), (line.number, entry.vehicle)))
                     fleet.enter(entry, now)
                     report.taken += 1
-                except EnrolError as error:
+                except (EnrolError, Wrong) as error:
                     report.problems.append(Problem(line.number, "", "", str(error)))
     return report
+
+
+def _readable_rows(rows: Iterator[Line], report: ImportReport) -> Iterator[Line]:
+    number = 1
+    try:
+        for line in rows:
+            number = line.number
+            yield line
+    except SheetError as error:
+        report.problems.append(Problem(number + 1, "", "", f"{error}; the rows before it have been read 之前的行已读取"))
+
+
+def _agree(entry: Entry, number: int, before: Mapping[str, Any]) -> None:
+    """Two rows may add to a vehicle, but not say two things of it: nobody knows which is true."""
+    for name, value in entry.vehicle.items():
+        if before.get(name, value) != value:
+            msg = f"of the same vehicle line {number} says that {name} is {before[name]}, and this line {value} 同一车辆信息不一致"
+            raise Wrong(msg)
 
 
 @vehicle_app.command("import")
