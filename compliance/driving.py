@@ -45,8 +45,6 @@ class Limit:
     """Of its own and the road's limit at night; 0.8 for coaches."""
     coach: bool = False
     """Has to rest from two to five."""
-    watch_hours: bool = True
-    """Driving hours count."""
     parked_max_s: float = np.inf
     offline_max_s: float = np.inf
     duty: Sequence[Window] = ()
@@ -71,7 +69,6 @@ class Limits:
     max_kmh: NDArray[np.float64]
     night_part: NDArray[np.float64]
     coach: Mask
-    watch_hours: Mask
     parked_max_s: NDArray[np.float64]
     offline_max_s: NDArray[np.float64]
     duty: Index
@@ -90,7 +87,6 @@ class Limits:
             max_kmh=np.array([limit.max_kmh for limit in rows]),
             night_part=np.array([limit.night_part for limit in rows]),
             coach=np.array([limit.coach for limit in rows]),
-            watch_hours=np.array([limit.watch_hours for limit in rows]),
             parked_max_s=np.array([limit.parked_max_s for limit in rows]),
             offline_max_s=np.array([limit.offline_max_s for limit in rows]),
             duty=np.array([weeks.setdefault(tuple(limit.duty), len(weeks)) for limit in rows]),
@@ -155,11 +151,10 @@ class Driving:
 
     def _hours(self, scene: _Scene, book: _Book) -> list[Signals]:
         hours, fix = self.limits.hours, scene.fix
-        watched = self.limits.watch_hours[scene.row]
         driven_s, day_s, rested = book.driven_s[fix], book.day_s[fix], book.rest_s[fix] >= hours.rest_s
-        tired = watched & ((driven_s > hours.day_s) | (book.night_s[fix] > hours.night_s))
-        fatigue = np.select([tired, rested | ~watched], [Value.BAD, Value.GOOD], Value.NEUTRAL).astype(np.int8)
-        day = np.where(watched & (day_s > hours.in_24h_s), Value.BAD, Value.GOOD).astype(np.int8)
+        tired = (driven_s > hours.day_s) | (book.night_s[fix] > hours.night_s)
+        fatigue = np.select([tired, rested], [Value.BAD, Value.GOOD], Value.NEUTRAL).astype(np.int8)
+        day = np.where(day_s > hours.in_24h_s, Value.BAD, Value.GOOD).astype(np.int8)
         return [
             scene.tell(Kind.FATIGUE, fatigue, measure=driven_s, level=Level.WARNING),
             scene.tell(Kind.DAY_DRIVING, day, measure=day_s, level=Level.WARNING),

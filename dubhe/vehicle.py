@@ -14,7 +14,7 @@ import typer
 import xlsxwriter
 
 from compliance.onboarding import Action, Refused, State, in_force
-from compliance.vehicles import LAPSES, SENTENCES, Policy, Reason, Standings, Verdict, verdict_at
+from compliance.vehicles import LAPSES, SENTENCES, Reason, Standings, Verdict, verdict_at
 from dubhe.columns import COLUMNS, Headings, Problem, Wrong, entry_of
 from dubhe.export import BEIJING, moment
 from dubhe.onboarding import act
@@ -159,7 +159,7 @@ def list_(
     settings = Settings.load(config)
     with database(settings) as url:
         vehicles, papers = vehicle_list(url)
-    standings = Standings.of(papers, Policy.of(settings.compliance_requires, settings.compliance_grace_days))
+    standings = Standings.of(papers, settings.policy)
     now_s = int(datetime.now(UTC).timestamp())
     if not as_json:
         typer.echo("plate\tcolour\tclass\tstate\tterminal\tenterprise\tlines\tgroups\tverdict\tlapses\twhat")
@@ -228,7 +228,7 @@ def show(
     when = moment(at) if at else datetime.now(UTC)
     with database(settings) as url:
         vehicle, papers = dossier(url, plate, _colour(colour))
-    verdict = verdict_at(papers, int(when.timestamp()), Policy.of(settings.compliance_requires, settings.compliance_grace_days))
+    verdict = verdict_at(papers, int(when.timestamp()), settings.policy)
     vehicle["state"] = in_force(State(vehicle["state"]), verdict.reasons).value
     told = {
         "at": when,
@@ -298,10 +298,9 @@ def _colour(text: str) -> int | None:
 def _step(action: Action, plate: str, colour: str, config: Path | None, *, by: str, reason: str = "") -> None:
     """Take a step and say where it led; what is refused is one sentence and exit status 1."""
     settings = Settings.load(config)
-    policy = Policy.of(settings.compliance_requires, settings.compliance_grace_days)
     with database(settings) as url:
         try:
-            case = act(url, plate, action, by=by, reason=reason, colour=_colour(colour), policy=policy)
+            case = act(url, plate, action, by=by, reason=reason, colour=_colour(colour), policy=settings.policy)
         except Refused as error:
             typer.echo(f"dubhe: {error}", err=True)
             raise typer.Exit(1) from None

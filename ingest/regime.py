@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
 from compliance.driving import Driving, Hours, Limit, Limits
 from compliance.running import Running, reasons_against
-from compliance.vehicles import Policy, Reasons, Standings
+from compliance.vehicles import Reasons, Standings
 from ingest.settings import Settings
 from storage.fleet import Fleet, FleetStore
-from tracks.fix import ABSENT
 from tracks.paper import PaperBatch
 from tracks.spans import Index
 from tracks.track import Rule
@@ -32,21 +31,26 @@ class Regime:
     @classmethod
     def of(cls, fleet: Fleet | None, settings: Settings) -> Self:
         """What holds for a fleet; None is one of which nothing is known."""
+        plain = Limit(
+            max_kmh=float(settings.speed_kmh_max),
+            parked_max_s=60.0 * settings.parked_minutes_max,
+            offline_max_s=60.0 * settings.offline_minutes_max,
+            duty=windows_of(settings.duty_hours),
+        )
         limits = Limits.of(
-            _own_limits(fleet, settings) if fleet else (),
-            _limit(settings),
+            _own_limits(fleet, plain, settings.night_speed_percent / 100) if fleet else (),
+            plain,
             hours=Hours(
                 day_s=60.0 * settings.driving_day_minutes_max,
                 night_s=60.0 * settings.driving_night_minutes_max,
                 in_24h_s=60.0 * settings.driving_24h_minutes_max,
                 rest_s=60.0 * settings.rest_minutes_min,
             ),
-            zone_s=60 * settings.utc_offset_minutes,
+            zone_s=settings.zone_s,
         )
         papers, version = (fleet.papers, fleet.version) if fleet else (PaperBatch.empty(), 0)
-        policy = Policy.of(settings.compliance_requires, settings.compliance_grace_days)
-        standings = Standings.of(papers, policy, version=version)
-        running = Running(standings, calendar(windows_of(settings.duty_hours)), 60 * settings.utc_offset_minutes)
+        standings = Standings.of(papers, settings.policy, version=version)
+        running = Running(standings, calendar(plain.duty), settings.zone_s)
         return cls(limits, standings, (Driving(limits), running), version)
 
     def reasons(self, vehicle_id: Index, time_us: Index) -> Reasons:
@@ -59,21 +63,12 @@ async def regime_now(store: FleetStore, settings: Settings) -> Regime:
     return await asyncio.to_thread(Regime.of, await store.load(), settings)
 
 
-def _limit(settings: Settings, terminal_id: int = ABSENT, *, coach: bool = False, max_kmh: float = np.inf) -> Limit:
-    """What a vehicle may do, or those of which nothing is said."""
-    return Limit(
-        terminal_id=terminal_id,
-        max_kmh=max_kmh if np.isfinite(max_kmh) else float(settings.speed_kmh_max),
-        night_part=settings.night_speed_percent / 100 if coach else 1.0,
-        coach=coach,
-        parked_max_s=60.0 * settings.parked_minutes_max,
-        offline_max_s=60.0 * settings.offline_minutes_max,
-        duty=windows_of(settings.duty_hours),
-    )
-
-
-def _own_limits(fleet: Fleet, settings: Settings) -> list[Limit]:
-    """Of the terminals whose vehicles are unlike the others."""
+def _own_limits(fleet: Fleet, plain: Limit, night_part: float) -> list[Limit]:
+    """Of the terminals whose vehicles are unlike the others: coaches, and those with a limit of their own."""
     unlike = np.flatnonzero(fleet.coach | np.isfinite(fleet.max_kmh))
-    columns = fleet.terminal_id[unlike].tolist(), fleet.coach[unlike].tolist(), fleet.max_kmh[unlike].tolist()
-    return [_limit(settings, each, coach=coach, max_kmh=max_kmh) for each, coach, max_kmh in zip(*columns, strict=True)]
+    max_kmh = np.where(np.isfinite(fleet.max_kmh), fleet.max_kmh, plain.max_kmh)
+    columns = fleet.terminal_id[unlike].tolist(), fleet.coach[unlike].tolist(), max_kmh[unlike].tolist()
+    return [
+        replace(plain, terminal_id=each, coach=coach, night_part=night_part if coach else 1.0, max_kmh=own)
+        for each, coach, own in zip(*columns, strict=True)
+    ]

@@ -168,6 +168,16 @@ class Settings:
             raise SettingError(msg)
         return cls(**chosen)
 
+    @property
+    def policy(self) -> Policy:
+        """What makes a vehicle non-compliant."""
+        return Policy.of(self.compliance_requires, self.compliance_grace_days)
+
+    @property
+    def zone_s(self) -> int:
+        """Seconds that local time is ahead of UTC."""
+        return 60 * self.utc_offset_minutes
+
     def to_json(self) -> str:
         """One line that `from_json` reads; how the supervisor tells its children."""
         return json.dumps(asdict(self))

@@ -133,10 +133,6 @@ def test_eight_hours_in_a_day_are_too_many_however_one_rests() -> None:
     assert [(pytest.approx(10.0, abs=0.1), np.inf)] == hours(ledger, Kind.DAY_DRIVING)
 
 
-def test_who_need_not_count_hours_is_left_alone() -> None:
-    assert [] == story(told(drive(5.0), Limit(watch_hours=False)))
-
-
 def test_a_county_may_set_its_own_hours() -> None:
     assert 1 == len(hours(told(drive(1.2), hours=Hours(day_s=3600)), Kind.FATIGUE))
 
