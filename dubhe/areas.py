@@ -21,6 +21,7 @@ from geofence.fences import FOREVER, Circle, Fence, Line, Points, Polygon, Stay
 from geofence.outline import Holed, bends, outline
 from protocols.adapters import GMT8
 from protocols.errors import ProtocolError
+from protocols.jt808.fixes import GMT8_S
 from protocols.jt808.header import V2019
 from protocols.jt808.kept import POINTS_MAX, WIDTH_MAX_M, Kept, kept
 from tracks.week import DAY_MINUTES
@@ -60,9 +61,9 @@ class Area:
     """The same as it comes back from a terminal of the edition."""
 
 
-def area_of(thing: Fence | Corridor, edition: int, tolerance_m: float = TOLERANCE_M) -> Area:
-    """A fence or corridor for a terminal of that edition. Raises `CannotKeep`."""
-    kind, fields = _route(thing, edition, tolerance_m) if isinstance(thing, Corridor) else _area(thing, edition, tolerance_m)
+def area_of(thing: Fence | Corridor, edition: int, tolerance_m: float = TOLERANCE_M, zone_s: int = GMT8_S) -> Area:
+    """A fence or corridor, its hours `zone_s` ahead of UTC, for a terminal of that edition. Raises `CannotKeep`."""
+    kind, fields = _route(thing, edition, tolerance_m) if isinstance(thing, Corridor) else _area(thing, edition, tolerance_m, zone_s)
     fields = {"id": thing.id, "name": thing.name} | fields
     try:
         return Area(kind, thing.id, fields, kept(kind, edition, fields))
@@ -70,10 +71,13 @@ def area_of(thing: Fence | Corridor, edition: int, tolerance_m: float = TOLERANC
         raise CannotKeep(error.why) from None
 
 
-def _area(fence: Fence, edition: int, tolerance_m: float) -> tuple[str, dict[str, Any]]:
+def _area(fence: Fence, edition: int, tolerance_m: float, zone_s: int) -> tuple[str, dict[str, Any]]:
     kind, geometry = _geometry(fence.shape, tolerance_m)
     limit = _limit(fence.day_kmh, fence.night_kmh, edition)
-    return kind, {"attribute": ALARMS[fence.stay], **geometry, **_hours(fence), **limit}
+    if zone_s != GMT8_S and limit and limit["max_speed_kmh"] != limit["night_max_speed_kmh"]:
+        msg = "by night it has another speed limit, and a terminal's night is that of UTC+8 终端夜间时段按北京时间"
+        raise CannotKeep(msg)
+    return kind, {"attribute": ALARMS[fence.stay], **geometry, **_hours(fence, zone_s), **limit}
 
 
 def _geometry(shape: Circle | Line | Polygon, tolerance_m: float) -> tuple[str, dict[str, Any]]:
@@ -149,9 +153,10 @@ def _limit(day_kmh: float, night_kmh: float, edition: int) -> dict[str, Any]:
     return {"max_speed_kmh": round(day_kmh), "overspeed_s": OVERSPEED_S, "night_max_speed_kmh": round(night_kmh)}
 
 
-def _hours(fence: Fence) -> dict[str, str]:
-    """Start and stop as the wire has them: either the same hours every day, or from one date to another."""
-    daily = {(window.start_minute % DAY_MINUTES, window.stop_minute % DAY_MINUTES) for window in fence.windows}
+def _hours(fence: Fence, zone_s: int) -> dict[str, str]:
+    """Start and stop as the wire has them, in UTC+8: either the same hours every day, or from one date to another."""
+    ahead = (GMT8_S - zone_s) // 60
+    daily = {((window.start_minute + ahead) % DAY_MINUTES, (window.stop_minute + ahead) % DAY_MINUTES) for window in fence.windows}
     if fence.windows and (len(daily) > 1 or len(set().union(*(window.days for window in fence.windows))) < WEEK_DAYS):
         msg = "its hours are not the same on all days of the week, and a terminal's are 终端只支持每日同一时段"
         raise CannotKeep(msg)

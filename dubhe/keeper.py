@@ -13,6 +13,7 @@ from geofence.corridors import Corridor
 from geofence.datum import Datum
 from geofence.fences import Fence
 from protocols.errors import ProtocolError
+from protocols.jt808.fixes import GMT8_S
 from protocols.jt808.header import EDITIONS, V2013, V2019
 from protocols.jt808.kept import SETTERS, Kept, deletion, listed, query, setting
 from storage.areas import Holder, sent_areas
@@ -49,6 +50,8 @@ class Keeper:
     holder: Holder
     timeout_s: float
     expires_s: float | None = None
+    zone_s: int = GMT8_S
+    """Of the fences' hours."""
 
     @property
     def edition(self) -> int:
@@ -58,7 +61,7 @@ class Keeper:
     def push(self, noun: str, row: ShapeRow, tolerance_m: float = TOLERANCE_M) -> Iterator[Outcome]:
         """Have it keep a fence or corridor; where it keeps that as another kind of area, have it forget this afterwards."""
         try:
-            area = area_of(thing_of(noun, row), self.edition, tolerance_m)
+            area = area_of(thing_of(noun, row), self.edition, tolerance_m, self.zone_s)
         except CannotKeep as error:
             yield Outcome(self.holder.name, noun, row.id, "", "refused", f"{State.CANNOT}: {error}")
             return

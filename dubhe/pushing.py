@@ -14,6 +14,8 @@ from dubhe.areas import TOLERANCE_M, CannotKeep, area_of
 from dubhe.drift import NOUNS, Here, Key, Standing, State, standings
 from dubhe.keeper import Keeper, Outcome, thing_of
 from dubhe.options import AsJson, Config, Expires, Timeout, database_of
+from dubhe.supervisor import database
+from ingest.settings import Settings
 from protocols.jt808.header import V2019
 from protocols.jt808.kept import Kept
 from storage.areas import holders, sent_areas
@@ -60,9 +62,10 @@ def _push_command(noun: str) -> Callable[..., None]:
         as_json: AsJson = False,
         config: Config = None,
     ) -> None:
-        with database_of(config) as url:
+        settings = Settings.load(config)
+        with database(settings) as url:
             rows = _rows(url, noun, ids)
-            keepers = [Keeper(url, holder, timeout_s, expires_s) for holder in holders(url, to)]
+            keepers = [Keeper(url, holder, timeout_s, expires_s, settings.zone_s) for holder in holders(url, to)]
             _finish((each for keeper in keepers for row in rows for each in keeper.push(noun, row, tolerance_m)), as_json=as_json)
 
     push.__doc__ = f"""Let terminals watch {noun}s by themselves 下发到终端 (0x8600 to 0x8606), and print what each answered.
@@ -110,8 +113,9 @@ def areas(
     Exit status: 0 no drift, 1 drift (or it was asked and did not say). What was never sent is no drift.
     """
     good = True
-    with database_of(config) as url:
-        for keeper in [Keeper(url, holder, timeout_s) for holder in holders(url, [terminal])]:
+    settings = Settings.load(config)
+    with database(settings) as url:
+        for keeper in [Keeper(url, holder, timeout_s, zone_s=settings.zone_s) for holder in holders(url, [terminal])]:
             there, silent = keeper.ask() if ask else ({}, "")
             found = _compared(keeper, there, tolerance_m)
             _show(keeper.holder.name, found, silent, as_json=as_json)
@@ -129,7 +133,7 @@ def _compared(keeper: Keeper, there: Mapping[str, Mapping[int, Kept]], tolerance
         for row in list_shapes(keeper.url, table):
             if row.terminals is None or keeper.holder.id in row.terminals or (noun, row.id) in found:
                 try:
-                    here[noun, row.id] = Here(row.name, area_of(thing_of(noun, row), edition, tolerance_m))
+                    here[noun, row.id] = Here(row.name, area_of(thing_of(noun, row), edition, tolerance_m, keeper.zone_s))
                 except CannotKeep as error:
                     here[noun, row.id] = Here(row.name, None, str(error))
     return standings(edition, here, sent, there)

@@ -21,13 +21,13 @@ log: Final = structlog.get_logger("dubhe.rules")
 PARTY: Final = "terminal"
 
 
-async def atlas_now(store: GeometryStore) -> Atlas:
+async def atlas_now(store: GeometryStore, zone_s: int) -> Atlas:
     """The shapes as they are now, made beside the loop."""
-    return await asyncio.to_thread(atlas_of, await store.load())
+    return await asyncio.to_thread(atlas_of, await store.load(), zone_s)
 
 
-def atlas_of(geometry: Geometry) -> Atlas:
-    """The shapes as the rules judge by them. A row that cannot be read is left out, and said."""
+def atlas_of(geometry: Geometry, zone_s: int) -> Atlas:
+    """The shapes as the rules judge by them, `zone_s` ahead of UTC. A row that cannot be read is left out, and said."""
     fences, problems = geojson.fences(_document(geometry.shapes["fences"]), Datum.WGS84)
     corridors, more = geojson.corridors(_document(geometry.shapes["corridors"]), Datum.WGS84)
     stops, most = geojson.stops(_document(geometry.shapes["stops"]), Datum.WGS84)
@@ -39,7 +39,7 @@ def atlas_of(geometry: Geometry) -> Atlas:
     roster = {each: [(PARTY, each)] for each in everyone}
     version = geometry.version
     return Atlas(
-        fences=FenceIndex.of(fences, roster, version=version),
+        fences=FenceIndex.of(fences, roster, version=version, zone_s=zone_s),
         corridors=CorridorIndex.of(corridors, assignments, roster, version=version),
         stops=StopIndex.of(stops, roster, version=version),
         version=version,

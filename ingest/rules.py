@@ -58,7 +58,7 @@ class Rules:
         self.store = store
         self.here = here
         """Terminals with a session at this worker."""
-        self.atlas: Current[Atlas] = Current("shapes", lambda: atlas_now(geometry), geometry.changes)
+        self.atlas: Current[Atlas] = Current("shapes", lambda: atlas_now(geometry, settings.zone_s), geometry.changes)
         self.regime: Current[Regime] = Current("vehicles", lambda: regime_now(fleet, settings), fleet.changes)
         self._stores = (store, geometry, fleet)
         self._state = begin(Atlas(), Regime.of(None, settings).rules)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from math import inf, nan
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -188,3 +189,13 @@ def test_a_difference_is_said_in_words(edition: int) -> None:
     here, there = (area_of(Fence(1, Circle(LON, LAT, metres)), edition).kept for metres in (500.0, 300.0))
 
     assert list(differences(here, there)) == ["radius_m: 500 here, 300 there"]
+
+
+def test_hours_of_another_zone_are_sent_in_the_terminals_own() -> None:
+    daily = Fence(1, Circle(LON, LAT, 100.0), windows=[Window(EVERY_DAY, 60, 1380)])
+    night = replace(daily, day_kmh=60.0, night_kmh=40.0)
+
+    assert ("09:00:00", "07:00:00") == itemgetter("start", "stop")(area_of(daily, V2019, zone_s=0).fields)
+    assert ("01:00:00", "23:00:00") == itemgetter("start", "stop")(area_of(night, V2019).fields)
+    with pytest.raises(CannotKeep, match="UTC\\+8"):
+        area_of(night, V2019, zone_s=0)

@@ -94,6 +94,19 @@ def test_a_vehicle_that_strays_from_its_corridor_and_returns_is_one_event(databa
     play(story())
 
 
+@pytest.mark.parametrize(("offset_minutes", "told"), [(480, 0), (0, 1)], ids=["Beijing", "Greenwich"])
+def test_the_hours_of_a_fence_are_those_of_the_local_time_in_the_settings(database_url: str, offset_minutes: int, told: int) -> None:
+    midnight = {"days": list(range(7)), "from": "23:30", "to": "00:30"}
+
+    async def story() -> None:
+        import_fences(database_url, square(0, windows=[midnight]), Datum.WGS84)
+        async with worker(database_url, utc_offset_minutes=offset_minutes) as (_, port):
+            await drive(port, registered(database_url), through(0, 12))  # from 08:00 in Beijing
+            assert len(rows(database_url, WORDS)) == told
+
+    play(story())
+
+
 def test_a_corridor_meant_for_one_terminal_judges_that_one_alone(database_url: str) -> None:
     async def story() -> None:
         codes = {name: registered(database_url, name) for name in (NAME, "13800138001")}
