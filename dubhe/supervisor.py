@@ -17,7 +17,7 @@ import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -142,14 +142,18 @@ class Supervisor:
                     quarantine_days_max=at.quarantine_days_max,
                     quarantine_rows_max=at.quarantine_rows_max,
                 )
-                await asyncio.to_thread(
+                report = await asyncio.to_thread(
                     forget,
                     self.url,
                     Path(at.data_dir) / "media",
                     datetime.now(UTC),
+                    fixes_days_max=at.fixes_days_max,
+                    events_days_max=at.events_days_max,
                     messages_days_max=at.messages_days_max,
                     media_days_max=at.media_days_max,
                 )
+                if gone := {name: count for name, count in asdict(report).items() if count}:
+                    log.info("what was too old has gone", **gone)
             except Exception as error:  # noqa: BLE001 - the database may be away; the next hour tries again
                 log.warning("maintenance failed; it is tried again within the hour", why=str(error).strip())
             await asyncio.sleep(MAINTAIN_EVERY_S)

@@ -133,7 +133,10 @@ class Settings:
     attachment_listen: str = _text("", "where terminals upload the evidence of alarms (T/JSATL 12); off unless given", "listen_or_off")
     attachment_bytes_max: int = _number(67_108_864, 1_024, 1 << 32, "the longest file of an alarm's evidence")
     drain_timeout_s: int = _number(30, 1, 3_600, "how long a stop may take to settle what was received")
-    fixes_days_max: int = _number(400, 1, 36_500, "days of history kept")
+    fixes_days_max: int = _number(400, 1, 36_500, "days of history kept; a terminal that is silent for longer begins anew under the rules")
+    events_days_max: int = _number(
+        1_100, 1, 36_500, "days that incidents are kept after their end; the law asks for 3 years (道路运输车辆动态监督管理办法 art. 25)"
+    )
     messages_days_max: int = _number(400, 1, 36_500, "days that commands and messages other than reports are kept")
     media_days_max: int = _number(90, 1, 36_500, "days that pictures, sounds and the evidence of alarms are kept")
     quarantine_days_max: int = _number(90, 1, 36_500, "days that refused bytes are kept")

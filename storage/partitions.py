@@ -8,7 +8,8 @@ make us create tables without end. Rows waiting in the default partition move wh
 Making a day locks the default partition. When a long read holds it, the writer gives the day up after half a second, once,
 and its fixes go to the default partition like any other: a reader never delays answers for longer.
 
-What lies before the kept days is stored, answered, and gone with the next `maintain`.
+What lies before the kept days is stored, answered, and gone with the next `maintain`. What a wrong clock has dated ahead goes by the day of
+its receipt; its own would never come.
 
 Where TimescaleDB comes under its community licence, days older than `COLUMNSTORE_DAYS` are compressed by its own policy.
 """
@@ -93,8 +94,9 @@ def maintain(
     with connect(url, "dubhe maintain") as conn:
         (days,) = conn.execute(KNOWN_DAYS).fetchone() or (None,)
         report = _keep_chunks(conn, oldest) if days is None else _keep_days(conn, now, oldest, days)
+        ahead = conn.execute("DELETE FROM fixes WHERE time > %s AND received_at < %s", (now, oldest)).rowcount
         gone = _trim_quarantine(conn, now - timedelta(days=quarantine_days_max), quarantine_rows_max)
-    return replace(report, quarantine_deleted=gone)
+    return replace(report, fixes_deleted=report.fixes_deleted + ahead, quarantine_deleted=gone)
 
 
 def _keep_chunks(conn: Conn, oldest: datetime) -> MaintenanceReport:

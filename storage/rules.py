@@ -107,10 +107,12 @@ WHERE e.terminal_id = r.terminal_id AND e.opened_at > {since_epoch("r.since")} A
 _RECALL: Final = f"""
 SELECT terminal_id, {_micros("at")}, {_micros("begun_at")}, {_micros("reach_at")}, packed FROM rule_states WHERE terminal_id = ANY(%s)
 """  # noqa: S608 - our own words
-_ABANDON: Final = f"""
+ABANDON: Final = f"""
 UPDATE events SET ended = '{Ended.GAP.name.lower()}', ended_at = last_at
-WHERE terminal_id = ANY(%s) AND ended_at IS NULL AND withdrawn_at IS NULL AND kind <> '{Kind.OFFLINE.name.lower()}'
+WHERE terminal_id = ANY(%(terminals)s) AND ended_at IS NULL AND withdrawn_at IS NULL AND kind <> '{Kind.OFFLINE.name.lower()}'
+    AND last_at < %(before)s
 """  # noqa: S608 - our own words
+"""Ends the open incidents of terminals whose states are lost, if they were last seen before a moment; silence is the sweeper's."""
 _SAVE: Final = f"""
 INSERT INTO rule_states (terminal_id, at, begun_at, reach_at, packed)
 SELECT terminal_id, {since_epoch("at")}, {since_epoch("begun_at")}, {since_epoch("reach_at")}, packed
@@ -217,7 +219,7 @@ class RuleStore:
     async def abandon(self, terminal_ids: Sequence[int]) -> None:
         """End the open incidents of terminals whose states are lost: what followed is unknown. Silence is the sweeper's."""
         async with self._line.turn() as conn:
-            await conn.execute(_ABANDON, (list(terminal_ids),))
+            await conn.execute(ABANDON, {"terminals": list(terminal_ids), "before": "infinity"})
 
     async def tell_strays(self, terminal_ids: Iterable[int]) -> None:
         """Tell all workers of terminals whose fixes were stored here after they had gone to another."""

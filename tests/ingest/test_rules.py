@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from fix_worker import Raw, play, report, stored, until, worker
 from geofence.datum import Datum, convert
 from storage.enrol import add_terminal
 from storage.geometry import Whom, remove_shapes, terminals_of
+from storage.partitions import maintain
+from storage.retention import forget
 from tracks.fix import FixBatch
 
 NAME = "13800138000"
@@ -209,6 +213,30 @@ def test_a_stored_shape_that_is_nonsense_leaves_the_others_in_force(database_url
         async with worker(database_url) as (_, port):
             await drive(port, registered(database_url), through(0, 8))
             assert rows(database_url, WORDS) == [("inside", True)]
+
+    play(story())
+
+
+def test_a_terminal_that_was_forgotten_for_its_silence_begins_anew(database_url: str, tmp_path: Path) -> None:
+    async def story() -> None:
+        import_fences(database_url, square(0), Datum.WGS84)
+        code = registered(database_url)
+        async with worker(database_url) as (_, port):
+            await drive(port, code, through(0, 8))
+        assert rows(database_url, WORDS) == [("inside", True)]
+        later = datetime.now(UTC) + timedelta(days=401)
+        maintain(database_url, later)
+        report = forget(database_url, tmp_path, later, fixes_days_max=400, events_days_max=1_100, messages_days_max=400, media_days_max=90)
+        assert report.states == 1
+        assert rows(database_url, "SELECT ended, ended_at = last_at FROM events") == [("gap", True)]
+        async with worker(database_url) as (_, port):
+            await drive(port, code, [at(60 + step, -600 + 100 * step) for step in range(20)])
+        assert rows(database_url, WORDS) == [("inside", False), ("inside", False)]
+        assert rows(database_url, "SELECT ended, last_at <= ended_at FROM events ORDER BY started_at") == [
+            ("gap", True),
+            ("returned", True),
+        ]
+        assert rows(database_url, "SELECT count(*) FROM rule_states") == [(1,)]
 
     play(story())
 

@@ -125,6 +125,14 @@ def test_old_days_are_dropped_whole_and_old_rows_of_wild_clocks_deleted(store_ur
     assert maintain(store_url, NOW, fixes_days_max=10).dropped == []
 
 
+def test_what_is_dated_ahead_goes_by_the_day_of_its_receipt(store_url: str) -> None:
+    commit(store_url, fixes_on(0, 3, 27_000))
+
+    assert maintain(store_url, NOW + timedelta(days=2), fixes_days_max=10).fixes_deleted == 0
+    assert maintain(store_url, NOW + timedelta(days=12), fixes_days_max=10).fixes_deleted == 1
+    assert rows(store_url, "SELECT count(*) FROM fixes WHERE time > %s", NOW + timedelta(days=12)) == [(0,)]
+
+
 def test_the_quarantine_keeps_no_more_days_than_it_may(store_url: str) -> None:
     commit(store_url, FixBatch.empty(), rejects_of([b"old"] * 3))
     later = NOW + timedelta(days=91)
