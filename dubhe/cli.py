@@ -14,6 +14,7 @@ import typer
 from dubhe import demo as demonstration
 from dubhe.bench import bench as run_bench
 from dubhe.bench import bench_mqtt as run_mqtt_bench
+from dubhe.columns import Wrong
 from dubhe.decode import tree
 from dubhe.export import FORMATS, ExportError, write_track
 from dubhe.geometry import corridor_app, fence_app, stop_app
@@ -21,6 +22,7 @@ from dubhe.options import Config
 from dubhe.parties import group_app, line_app
 from dubhe.pushing import register as register_areas
 from dubhe.registry import terminal_app
+from dubhe.sheet import SheetError
 from dubhe.supervisor import CannotStart, database
 from dubhe.supervisor import serve as run_tree
 from dubhe.vehicle import vehicle_app
@@ -205,8 +207,8 @@ def bench(
     typer.echo(json.dumps(run_bench(settings, terminals=terminals, window=window, messages=messages, rate=rate), indent=2))
 
 
-def _fail(error: Exception) -> NoReturn:
-    typer.echo(f"dubhe: {error}", err=True)
+def _fail(why: object) -> NoReturn:
+    typer.echo(f"dubhe: {why}", err=True)
     raise SystemExit(2)
 
 
@@ -214,5 +216,9 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 - click's o
     """Run the command; what a user can mend is one sentence and exit status 2."""
     try:
         return app(arguments)
-    except (SettingError, CannotStart, ExportError, RecordingError, StoreError) as error:
+    except (SettingError, CannotStart, ExportError, RecordingError, SheetError, StoreError, Wrong) as error:
         _fail(error)
+    except OSError as error:
+        if error.filename is None:  # no file that was asked for
+            raise
+        _fail(f"cannot use {error.filename}: {error.strerror}")

@@ -133,9 +133,6 @@ def _import(
     """Read a file, enter what can be read, say what cannot; exit status 1 when something was left out."""
     try:
         document = json.loads(file.read_text("utf-8-sig"))
-    except OSError as error:
-        typer.echo(f"dubhe: cannot read {file}: {error.strerror}", err=True)
-        raise typer.Exit(2) from None
     except UnicodeDecodeError:
         typer.echo(f"dubhe: {file} is not UTF-8: save it anew in that encoding 请另存为 UTF-8 编码", err=True)
         raise typer.Exit(2) from None

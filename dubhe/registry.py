@@ -40,11 +40,7 @@ def import_(
     config: Config = None,
 ) -> None:
     """Enter many from a CSV file 批量导入; a row that cannot be taken is reported with its line, and the exit status is 1."""
-    try:
-        sheet = file.read_bytes()
-    except OSError as error:
-        typer.echo(f"dubhe: cannot read {file}: {error.strerror}", err=True)
-        raise typer.Exit(2) from None
+    sheet = file.read_bytes()
     with database_of(config) as url:
         report = import_csv(url, sheet)
     for line, why in report.errors:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,7 +24,6 @@ from ingest.settings import Settings
 from storage.dossier import SECTIONS, VehicleRow, dossier, vehicle_list
 from storage.enrol import EnrolError, colour_of
 from storage.entry import Entry, entering
-from storage.errors import StoreError
 
 vehicle_app = typer.Typer(help="Vehicles of the registry 车辆: who may run, and why not.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -100,13 +98,13 @@ def import_(
     an empty cell says nothing; importing the same twice changes nothing. A row that cannot be taken is reported with line, column,
     value and cure, and the exit status is 1.
     """
-    with _sentences():
-        if template:
-            write_template(file)
-            typer.echo(f"{file} is written; lines that begin with # are not read 以 # 开头的行不导入")
-            return
-        with database_of(config) as url:
-            report = import_vehicles(url, file.read_bytes(), by=by or "dubhe vehicle import", now=datetime.now(UTC))
+    if template:
+        write_template(file)
+        typer.echo(f"{file} is written; lines that begin with # are not read 以 # 开头的行不导入")
+        return
+    sheet = file.read_bytes()
+    with database_of(config) as url:
+        report = import_vehicles(url, sheet, by=by or "dubhe vehicle import", now=datetime.now(UTC))
     for problem in report.problems:
         typer.echo(f"{file}, {problem}", err=True)
     if report.unread:
@@ -341,15 +339,3 @@ def resume(plate: Plate, by: By, reason: Why = "", colour: Colour = "", config: 
 def retire(plate: Plate, by: By, reason: Why, colour: Colour = "", config: Config = None) -> None:
     """Retire a vehicle for good 退出营运: its terminal is released, and a registration (0x0100) for it is answered 2."""
     _step(Action.RETIRE, plate, colour, config, by=by, reason=reason)
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """What a person can mend becomes one sentence and exit status 2."""
-    try:
-        yield
-    except (SheetError, Wrong) as error:
-        raise StoreError(str(error)) from None
-    except OSError as error:
-        msg = f"cannot use {error.filename}: {error.strerror}"
-        raise StoreError(msg) from None

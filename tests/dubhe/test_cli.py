@@ -1,0 +1,33 @@
+"""What a person can mend is one sentence and exit status 2, whichever command it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fix_cli import Dubhe
+
+XLS = bytes.fromhex("d0cf11e0a1b11ae1")
+
+
+@pytest.mark.parametrize("words", [("vehicle", "import"), ("terminal", "import"), ("fence", "import", "--datum", "wgs84")], ids=" ".join)
+def test_a_file_that_is_not_there_is_named(dubhe: Dubhe, tmp_path: Path, words: tuple[str, ...]) -> None:
+    missing = tmp_path / "missing"
+
+    assert dubhe(*words, str(missing)) == (2, "", f"dubhe: cannot use {missing}: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.xlsx", XLS, ".xls of old"),
+        ("a.csv", b"colour,weight\nblue,3\n", "plate"),
+    ],
+    ids=["another kind of file", "no heading that is known"],
+)
+def test_a_sheet_that_cannot_be_read_is_one_sentence(dubhe: Dubhe, tmp_path: Path, name: str, content: bytes, why: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    code, out, said = dubhe("vehicle", "import", str(tmp_path / name))
+
+    assert (code, out, len(said.splitlines()), why in said) == (2, "", 1, True)
