@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -89,7 +89,9 @@ def import_(
     file: Annotated[Path, typer.Argument(help=".csv (UTF-8 or GBK) or .xlsx; with --template the file to write")],
     by: By = "",
     *,
-    template: Annotated[bool, typer.Option("--template", help="write a sheet with all headings and an explained example 生成模板")] = False,
+    template: Annotated[
+        bool, typer.Option("--template", help="write a new sheet with all headings and an explained example 生成模板")
+    ] = False,
     config: Config = None,
 ) -> None:
     """Enter vehicles with their papers, enterprises, drivers, lines and terminals 批量导入.
@@ -99,6 +101,9 @@ def import_(
     value and cure, and the exit status is 1.
     """
     if template:
+        if file.exists():
+            typer.echo(f"dubhe: {file} is there already and is not overwritten 文件已存在，不会覆盖", err=True)
+            raise typer.Exit(1)
         write_template(file)
         typer.echo(f"{file} is written; lines that begin with # are not read 以 # 开头的行不导入")
         return
@@ -154,6 +159,8 @@ def list_(
     state is what counts: a vehicle whose papers have lapsed is suspended until they are renewed.
     lapses: when the next paper does, and which.
     """
+    _check_known("--state", state, list(State))
+    _check_known("--reason", reason, [each.word for each in SENTENCES])
     settings = Settings.load(config)
     with database(settings) as url:
         vehicles, papers = vehicle_list(url)
@@ -175,6 +182,12 @@ def list_(
         if wanted:
             del told["lapses_s"]
             typer.echo(json.dumps(told, ensure_ascii=False) if as_json else _tabbed(told))
+
+
+def _check_known(option: str, word: str, known: Sequence[str]) -> None:
+    if word and word not in known:
+        msg = f"{option} {word} is none of {', '.join(known)}"
+        raise typer.BadParameter(msg)
 
 
 def _told(vehicle: VehicleRow, standings: Standings, now_s: int) -> dict[str, Any]:

@@ -137,6 +137,25 @@ def test_the_template_is_a_sheet_that_can_be_imported_once_its_example_is_no_rem
     assert rows(database_url, "SELECT count(*), count(DISTINCT kind) FROM papers") == [(9, 9)]
 
 
+def test_a_template_overwrites_nothing(run: Dubhe, tmp_path: Path) -> None:
+    file = tmp_path / "fleet.csv"
+    assert run("import", "--template", str(file))[0] == 0
+    file.write_text("mine", encoding="utf-8")
+    code, _, why = run("import", "--template", str(file))
+
+    assert (code, "not overwritten" in why, file.read_text("utf-8")) == (1, True, "mine")
+
+
+def test_a_list_by_a_word_that_is_none_names_those_that_are(run: Dubhe, tmp_path: Path) -> None:
+    run("import", sheet(tmp_path / "fleet.csv", GOOD), "--by", "operator")
+    for option, word, known in [("--state", "activ", "active, suspended"), ("--reason", "expired", "road_cert_expired")]:
+        code, out, why = run("list", option, word)
+        assert (code, out, known in " ".join(why.split())) == (2, "", True)
+
+    assert [len(run("list", "--state", state)[1].splitlines()) for state in ("draft", "active")] == [2, 1]
+    assert [len(run("list", "--reason", word)[1].splitlines()) for word in ("not_vetted", "retired")] == [2, 1]
+
+
 def test_a_retired_vehicle_is_not_in_the_database_any_more_for_its_terminal(run: Dubhe, database_url: str, tmp_path: Path) -> None:
     run("import", sheet(tmp_path / "fleet.csv", GOOD), "--by", "operator")
     assert run("retire", PLATE, "--by", "officer", "--reason", "sold")[0] == 0
