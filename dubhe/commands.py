@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dubhe.export import stamp
 from dubhe.options import AsJson, Config, Expires, Timeout, database_of
 from protocols.jt808.commands import COMMANDS, GENERAL_RESPONSE, command_named, objection, ready
 from protocols.jt808.messages import MESSAGES
@@ -110,7 +111,7 @@ def _fields(text: str, pairs: list[str]) -> dict[str, Any]:
 
 def _public(got: CommandResult) -> dict[str, Any]:
     """A command as JSON has it."""
-    told = {key: f"{value:%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(value, datetime) else value for key, value in asdict(got).items()}
+    told = {key: stamp(value, "microseconds") if isinstance(value, datetime) else value for key, value in asdict(got).items()}
     reply = got.reply_message_id
     return told | {
         "command": MESSAGES[got.message_id].name,
@@ -125,8 +126,7 @@ def _readable(got: CommandResult) -> str:
     what = f"{MESSAGES[got.message_id].name} (command {got.id})"
     match got.state:
         case "queued":
-            until = f"{got.expires_at:%Y-%m-%d %H:%M:%SZ}" if got.expires_at else ""
-            return f"{what}: the terminal is offline; it is queued until {until}"
+            return f"{what}: the terminal is offline; it is queued until {stamp(got.expires_at)}"
         case "answered":
             reply = MESSAGES[got.reply_message_id].name if got.reply_message_id in MESSAGES else "an answer"
             lines = [f"{what}: {got.result} — {reply}"]

@@ -94,8 +94,13 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
         yield file
 
 
-def _stamp(time: datetime) -> str:
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def stamp(time: datetime | None, timespec: str = "seconds") -> str:
+    """A moment as the command line writes it, ISO 8601 in UTC; nothing for none."""
+    return time.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z") if time else ""
+
+
+def _exact(time: datetime) -> str:
+    return stamp(time, "auto")
 
 
 def _values(row: TrackRow) -> list[Any]:
@@ -104,8 +109,8 @@ def _values(row: TrackRow) -> list[Any]:
 
 
 SHOWN: Final[Mapping[str, Callable[[Any], str]]] = {
-    "time": _stamp,
-    "received_at": _stamp,
+    "time": _exact,
+    "received_at": _exact,
     "quality": lambda flags: " ".join(flag.name.lower() for flag in Quality(flags) if flag.name),
 }
 """How the columns are written that are not written as they are; a good fix has no word of quality."""
@@ -135,7 +140,7 @@ def _gpx(out: IO[str], who: str, rows: Iterable[TrackRow]) -> None:
     for row in rows:
         if row.valid:
             height = "" if row.altitude_m is None else f"<ele>{row.altitude_m:g}</ele>"
-            out.write(f'<trkpt lat="{row.lat:.6f}" lon="{row.lon:.6f}">{height}<time>{_stamp(row.time)}</time></trkpt>\n')
+            out.write(f'<trkpt lat="{row.lat:.6f}" lon="{row.lon:.6f}">{height}<time>{_exact(row.time)}</time></trkpt>\n')
     out.write("</trkseg></trk>\n</gpx>\n")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dubhe.export import moment
+from dubhe.export import moment, stamp
 from dubhe.options import Config, database_of
 from storage.parties import add_party, join, leave, members
 
@@ -44,8 +44,7 @@ def _app(kind: str, about: str) -> typer.Typer:
             rows = members(url, kind)
         typer.echo("id\tname\tplate\tfrom\tuntil")
         for row in rows:
-            times = (f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else "" for time in (row.valid_from, row.valid_until))
-            typer.echo("\t".join((str(row.id), row.name, row.plate or "", *times)))
+            typer.echo("\t".join((str(row.id), row.name, row.plate or "", stamp(row.valid_from), stamp(row.valid_until))))
 
     return app
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated, Final
 
 import typer
 
 from dubhe.areas import TOLERANCE_M, CannotKeep, area_of
 from dubhe.drift import NOUNS, Here, Key, Standing, State, standings
+from dubhe.export import stamp
 from dubhe.keeper import Keeper, Outcome, thing_of
 from dubhe.options import AsJson, Config, Expires, Timeout, database_of
 from dubhe.supervisor import database
@@ -163,13 +163,9 @@ def _show(terminal: str, found: Sequence[Standing], silent: str, *, as_json: boo
     if as_json:
         for each in found:
             told = {"terminal": terminal, "drifts": each.state.drifts, **asdict(each)}
-            typer.echo(json.dumps(told, ensure_ascii=False, default=_text))
+            typer.echo(json.dumps(told, ensure_ascii=False, default=stamp))
         return
     typer.echo("area\tkind\tname\tsent\tconfirmed\tstate")
     for each in found:
         state = f"{each.state} {CHINESE[each.state]}" + (f": {each.why}" if each.why else "")
-        typer.echo("\t".join((f"{each.noun} {each.id}", each.kind, each.name, _text(each.sent_at), _text(each.confirmed_at), state)))
-
-
-def _text(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else ""
+        typer.echo("\t".join((f"{each.noun} {each.id}", each.kind, each.name, stamp(each.sent_at), stamp(each.confirmed_at), state)))

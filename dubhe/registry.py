@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dubhe.commands import command, commands
+from dubhe.export import stamp
 from dubhe.options import Config, database_of
 from storage.enrol import add_terminal, import_csv, release_terminal
 from storage.roster import roster
@@ -60,7 +61,7 @@ def list_(
         entries = roster(url, after=after, count=count)
     typer.echo("terminal\tplate\tcolour\tvetted\tedition\tmodel\tregistered\tonline since\tpeer")
     for each in entries:
-        times = [f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else "" for time in (each.registered_at, each.online_since)]
+        times = [stamp(each.registered_at), stamp(each.online_since)]
         cells = [each.terminal, each.plate, each.plate_colour, "yes" if each.vetted else "no", each.edition, each.model, *times, each.peer]
         typer.echo("\t".join("" if cell is None else str(cell) for cell in cells))
 

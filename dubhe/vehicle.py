@@ -15,7 +15,7 @@ import xlsxwriter
 from compliance.onboarding import Action, Refused, State, in_force
 from compliance.vehicles import LAPSES, SENTENCES, Reason, Standings, Verdict, verdict_at
 from dubhe.columns import COLUMNS, Headings, Problem, Wrong, entry_of
-from dubhe.export import BEIJING, moment
+from dubhe.export import BEIJING, moment, stamp
 from dubhe.onboarding import act
 from dubhe.options import AsJson, Config, database_of
 from dubhe.sheet import Line, SheetError, lines
@@ -165,11 +165,12 @@ def list_(
     with database(settings) as url:
         vehicles, papers = vehicle_list(url)
     standings = Standings.of(papers, settings.policy)
-    now_s = int(datetime.now(UTC).timestamp())
+    now = datetime.now(UTC)
+    horizon = stamp(now + timedelta(days=expiring or 0))
     if not as_json:
         typer.echo("plate\tcolour\tclass\tstate\tterminal\tenterprise\tlines\tgroups\tverdict\tlapses\twhat")
     for vehicle in vehicles:
-        told = _told(vehicle, standings, now_s)
+        told = _told(vehicle, standings, int(now.timestamp()))
         wanted = (
             state in {"", told["state"]}
             and all(
@@ -177,10 +178,9 @@ def list_(
             )
             and (not reason or reason in told["reasons"])
             and not (non_compliant and not told["reasons"])
-            and (expiring is None or (told["lapses"] is not None and told["lapses_s"] <= now_s + expiring * 86_400))
+            and (expiring is None or (told["lapses"] is not None and told["lapses"] <= horizon))
         )
         if wanted:
-            del told["lapses_s"]
             typer.echo(json.dumps(told, ensure_ascii=False) if as_json else _tabbed(told))
 
 
@@ -207,9 +207,8 @@ def _told(vehicle: VehicleRow, standings: Standings, now_s: int) -> dict[str, An
         "groups": vehicle.groups,
         "compliant": not reasons,
         "reasons": [reason.word for reason in reasons],
-        "lapses": None if lapses_s is None else _stamp(lapses_s),
+        "lapses": None if lapses_s is None else stamp(datetime.fromtimestamp(lapses_s, UTC)),
         "lapsing": [reason.word for reason in what],
-        "lapses_s": lapses_s,
     }
 
 
@@ -261,10 +260,10 @@ def _readable(vehicle: dict[str, Any], verdict: Verdict, when: datetime) -> Iter
     """A vehicle for eyes; days of validity are the first and the last, in Beijing's time."""
     own = {name: value for name, value in vehicle.items() if name not in SECTIONS and value is not None and name not in {"id", "vetted"}}
     yield f"{vehicle['plate']}  " + "  ".join(f"{name} {_plain(value)}" for name, value in own.items() if name != "plate")
-    yield f"at {when.astimezone(BEIJING):%Y-%m-%d %H:%M} " + ("not compliant 不合规" if verdict.reasons else "compliant 合规")
+    yield f"at {stamp(when)} " + ("not compliant 不合规" if verdict.reasons else "compliant 合规")
     for reason, since in verdict.since_s.items():
         english, chinese = SENTENCES[reason]
-        yield f"  {reason.word}" + (f" since {_stamp(since)}" if since else "") + f": {english} {chinese}"
+        yield f"  {reason.word}" + (f" since {stamp(datetime.fromtimestamp(since, UTC))}" if since else "") + f": {english} {chinese}"
     for name in SECTIONS:
         if rows := vehicle[name]:
             yield name
@@ -287,15 +286,11 @@ def _row(row: dict[str, Any]) -> str:
     return "  ".join(words) + valid
 
 
-def _stamp(second: int) -> str:
-    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
 def _plain(value: Any) -> Any:  # noqa: ANN401 - columns are of many kinds
     """Times and days as text."""
     match value:
         case datetime():
-            return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+            return stamp(value)
         case date():
             return value.isoformat()
         case _:

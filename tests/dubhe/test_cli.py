@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from fix_cli import Dubhe
+from fix_db import rows
+from storage.enrol import add_terminal
 
 XLS = bytes.fromhex("d0cf11e0a1b11ae1")
 
@@ -31,3 +33,14 @@ def test_a_sheet_that_cannot_be_read_is_one_sentence(dubhe: Dubhe, tmp_path: Pat
     code, out, said = dubhe("vehicle", "import", str(tmp_path / name))
 
     assert (code, out, len(said.splitlines()), why in said) == (2, "", 1, True)
+
+
+def test_times_are_those_of_utc_whatever_zone_the_database_has(dubhe: Dubhe, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_terminal(database_url, "13800138000", "沪A38000", "黄")
+    dubhe("line", "add", "71路")
+    dubhe("line", "assign", "71路", "沪A38000", "--from", "2026-01-01T08:00+08:00")
+    rows(database_url, "UPDATE terminals SET last_registered_at = '2026-01-01 00:00:00.5Z' RETURNING 1")
+    monkeypatch.setenv("PGTZ", "Asia/Shanghai")
+
+    assert "2026-01-01T00:00:00Z" == dubhe("line", "list")[1].splitlines()[1].split("\t")[3]
+    assert "2026-01-01T00:00:00Z" == dubhe("terminal", "list")[1].splitlines()[1].split("\t")[6]
