@@ -24,6 +24,8 @@ from tracks.track import rows_of
 from tracks.week import WEEK_MINUTES, Window, calendar
 
 FOREVER: Final = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
+DEEP_M: Final = 30.0
+"""So far inside, or beyond the margin outside, one fix is proof: 15 m noise (JT/T 794, 2 σ) does not reach there."""
 ARC_STEPS: Final = 16
 """Chords per quarter of a circle where a line's buffer turns: it falls short by 0.12 % of half the width."""
 
@@ -118,8 +120,12 @@ class FenceIndex:
     shapes: NDArray[np.object_]
     """Prepared shapely polygons; of a circle its box."""
     core: NDArray[np.float64]
-    """Longitude, latitude and radius, in degrees, of a circle that lies within the shape: who is there need not be tested."""
+    """Longitude, latitude and radius, in degrees, of a circle that lies within the shape: who is there need not be tested.
+
+    Last, the radius within which all lies deep inside."""
     holed: Mask
+    deep_box: NDArray[np.float64]
+    """West, south, east, north of the box DEEP_M within the shape's own: nothing else lies so deep inside."""
     tree: shapely.STRtree
     raster: Raster
     zones: Assigned
@@ -163,6 +169,7 @@ class FenceIndex:
             shapes=shapes,
             core=_core(shapes),
             holed=shapely.get_num_interior_rings(shapes) > 0,
+            deep_box=_deep_box(shapely.bounds(shapes).reshape(-1, 4)),
             tree=shapely.STRtree(shapes),
             raster=Raster.of(shapely.bounds(shapes)),
             zones=Assigned.of(np.flatnonzero(stay == Stay.IN), audience[stay == Stay.IN], audiences),
@@ -180,14 +187,16 @@ class FenceIndex:
 
     def inside(self, lon: Degrees, lat: Degrees) -> tuple[Index, Index]:
         """Pairs of position and fence (row) where the position lies in the fence, whoever it is meant for; one query for all."""
-        place, row = self.near(lon, lat)
+        place, row = self.near((lon, lat), (lon, lat))
         holds = self.holds(row, lon[place], lat[place])
         return place[holds], row[holds]
 
-    def near(self, lon: Degrees, lat: Degrees) -> tuple[Index, Index]:
-        """Pairs of position and fence (row) where the position lies in the fence's box; one query for all."""
-        maybe = np.flatnonzero(self.raster.touched(lon, lat, lon, lat))
-        place, row = self.tree.query(shapely.points(lon[maybe], lat[maybe]))
+    def near(self, begin: tuple[Degrees, Degrees], end: tuple[Degrees, Degrees]) -> tuple[Index, Index]:
+        """Pairs of straight way and fence (row) where the boxes of the two meet; one query for all. Each end is longitude and latitude."""
+        low, high = np.minimum(begin, end), np.maximum(begin, end)
+        maybe = np.flatnonzero(self.raster.touched(*low, *high))
+        ends = np.stack((low[:, maybe], high[:, maybe])).transpose(2, 0, 1)
+        place, row = self.tree.query(shapely.linestrings(ends))
         return maybe[place], row
 
     def holds(self, row: Index, lon: Degrees, lat: Degrees) -> Mask:
@@ -201,6 +210,12 @@ class FenceIndex:
             centre = self.centre[row[circles]]
             holds[circles] = distance_m(centre[:, 0], centre[:, 1], lon[circles], lat[circles]) <= centre[:, 2]
         return holds
+
+    def deep_core(self, row: Index, lon: Degrees, lat: Degrees) -> Mask:
+        """Which positions lie so near the middle of the fence beside them that they are DEEP_M inside; not all that are."""
+        core = self.core.take(row, axis=0)
+        deep: Mask = (lon - core[:, 0]) ** 2 + (lat - core[:, 1]) ** 2 < core[:, 3] ** 2
+        return deep
 
     def edge_m(self, row: Index, lon: Degrees, lat: Degrees) -> Metres:
         """Metres from each position to the edge of the fence beside it, whichever side it is on. For few at a time: 2 µs each."""
@@ -249,7 +264,15 @@ def shape_of(fence: Fence) -> Any:  # noqa: ANN401 - shapely has no types
 def _core(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
     middle = shapely.point_on_surface(shapes)
     radius = 0.999 * shapely.distance(middle, shapely.boundary(shapes))
-    return np.stack((shapely.get_x(middle), shapely.get_y(middle), radius), axis=1).reshape(-1, 3)
+    east, _ = metres_per_degree(shapely.get_y(middle))
+    deep = np.maximum(radius - DEEP_M / east, 0.0)
+    return np.stack((shapely.get_x(middle), shapely.get_y(middle), radius, deep), axis=1).reshape(-1, 4)
+
+
+def _deep_box(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    east, north = metres_per_degree((box[:, 1] + box[:, 3]) / 2)
+    deep = np.stack((DEEP_M / east, DEEP_M / north), axis=1)
+    return np.concatenate((box[:, :2] + deep, box[:, 2:] - deep), axis=1)
 
 
 def polygon_of(shape: Shape) -> Any:  # noqa: ANN401 - shapely has no types

@@ -1,7 +1,8 @@
 """The rule of fences: what the fixes of a batch say about the fences they are in, and about those they have left.
 
-One query finds what is inside. Of every fence that a terminal is in, or was in, each of its fixes is a signal: inside, it holds; beyond
-the margin, it is over; between the two it proves nothing. A fence to stay in is turned round: it is bad to be outside.
+One query finds what is inside, and what the way to a fix may have passed (`passing.py`). Of every fence that a terminal is in, or was in,
+each of its fixes is a signal: inside, it holds; beyond the margin, it is over; between the two it proves nothing. A fence to stay in is
+turned round: it is bad to be outside.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from geofence.fences import FenceIndex, Stay
+from geofence.datum import Degrees
+from geofence.fences import DEEP_M, FenceIndex, Stay
+from geofence.passing import Ways, passed
 from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value, together
+from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
 from tracks.track import Memory, Standing, TrackBatch, among, distinct, expand
 from tracks.week import NIGHT, minute_of_week, within_day
-
-DEEP_M: Final = 30.0
-"""So far inside, or beyond the margin outside, one fix is proof: 15 m noise (JT/T 794, 2 σ) does not reach there."""
 
 MAJOR_M: Final = 500.0
 """Further than that out of a zone is MAJOR (our own)."""
@@ -60,7 +61,12 @@ def _within(look: _Look) -> list[Signals]:
     """Being inside: INSIDE, DWELT, OVERSPEED_INSIDE."""
     index, track, inside = look.index, look.track, look.inside
     about = look.standing.kind != Kind.OUTSIDE
-    outside = look.left(inside, look.standing.owner[about], look.row[about])
+    through = look.through
+    outside = look.left(
+        inside,
+        np.concatenate((look.standing.owner[about], track.owner[through.fix])),
+        np.concatenate((look.row[about], through.row)),
+    )
     value, weight = _outside(look, outside)
     deep = _deep(look, outside)
     pairs = inside.and_then(outside)
@@ -69,8 +75,10 @@ def _within(look: _Look) -> list[Signals]:
     held = np.arange(len(value)) < len(inside.fix)
     made = []
     if (tells := index.stay[pairs.row] != Stay.IN).any():
-        level = np.where(index.stay[pairs.row[tells]] == Stay.OUT, Level.WARNING, Level.INFO)
-        made.append(look.signals(Kind.INSIDE, pairs.take(tells), value[tells], weight=weight[tells], level=level))
+        told, since_us = pairs.take(tells), look.left_us(pairs.take(tells))
+        made.append(look.signals(Kind.INSIDE, told, value[tells], weight=weight[tells], level=look.level(told), since_us=since_us))
+        times = {"since_us": look.passed_us[:, 0], "until_us": look.passed_us[:, 1]}
+        made.append(look.signals(Kind.INSIDE, through, Value.PASSED, weight=2, level=look.level(through), **times))
     if (dwells := np.isfinite(index.dwell_s[pairs.row])).any():
         wait_s = index.dwell_s[pairs.row[dwells]]
         made.append(look.signals(Kind.DWELT, pairs.take(dwells), value[dwells], wait_s=wait_s, level=Level.NOTICE))
@@ -153,6 +161,10 @@ class _Look:
     """Of the local week, one per row of the track batch."""
     inside: _Pairs
     """Inside a fence that is in force for them."""
+    through: _Pairs
+    """Fixes, and fences that the way to them has passed."""
+    passed_us: Index
+    """When it came in, and when it went out."""
     standing: Standing
     row: Index
     """The fence of each standing incident."""
@@ -161,11 +173,40 @@ class _Look:
     def at(cls, index: FenceIndex, track: TrackBatch, standing: Standing, row: Index) -> Self:
         """Ask the index."""
         good, minute = np.flatnonzero(track.good), minute_of_week(track.time_us, index.zone_s)
-        place, found = index.near(track.lon[good], track.lat[good])
+        here, ways = (track.lon[good], track.lat[good]), Ways.to(track, good)
+        place, found = index.near((ways.lon, ways.lat), here)
         near = _Pairs(good[place], found)
-        look = cls(index, track, good, minute, near, standing, row)
-        near = near.take(look.in_force(near))
-        return replace(look, inside=near.take(index.holds(near.row, track.lon[near.fix], track.lat[near.fix])))
+        look = cls(index, track, good, minute, near, near, np.empty((0, 2), np.int64), standing, row)
+        force = look.in_force(near)
+        near, place = near.take(force), place[force]
+        held = index.holds(near.row, here[0][place], here[1][place])
+        through, passed_us = look.passed(near, (here[0][place], here[1][place]), ways.take(place), held)
+        return replace(look, inside=near.take(held), through=through, passed_us=passed_us)
+
+    def passed(self, pairs: _Pairs, here: tuple[Degrees, Degrees], ways: Ways, held: Mask) -> tuple[_Pairs, Index]:
+        """Those of the pairs whose way has passed the fence while it was in force, and when it came in and went out."""
+        found = passed(self.index, here, ways, pairs.row, held)
+        through = pairs.take(found.pair)
+        fix, start_us = through.fix, self.track.previous_us[through.fix]
+        lapse_us = (self.track.time_us[fix] - start_us)[:, None]
+        times_us = start_us[:, None] + (np.stack((found.enters, found.leaves), axis=1) * lapse_us).astype(np.int64)
+        minute = minute_of_week(times_us[:, 0], self.index.zone_s)
+        force = self.index.in_force(through.row, self.track.terminal_id[fix], times_us[:, 0], minute)
+        return through.take(force), times_us[force]
+
+    def left_us(self, pairs: _Pairs) -> Index:
+        """When the fences that the ways to fixes have passed were left; ABSENT for others."""
+        since_us = np.full(len(pairs.fix), ABSENT, np.int64)
+        if len(self.through.fix):
+            keys = self.fix_keys(self.through)
+            order = np.argsort(keys)
+            place = np.minimum(np.searchsorted(keys[order], mine := self.fix_keys(pairs)), len(keys) - 1)
+            since_us = np.where(keys[order][place] == mine, self.passed_us[order[place], 1], since_us)
+        return since_us
+
+    def level(self, pairs: _Pairs) -> NDArray[np.int64]:
+        """How bad it is to be inside."""
+        return np.where(self.index.stay[pairs.row] == Stay.OUT, Level.WARNING, Level.INFO)
 
     def in_force(self, pairs: _Pairs) -> Mask:
         """Which fences are in force for the fix beside them."""

@@ -8,7 +8,7 @@ whatever else is in the batch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -92,7 +92,9 @@ def advance(track: TrackBatch, signals: Signals, before: Incidents, enough: NDAr
     told = [_moments(track, signals.take(moments), version)] if moments.any() else []
     signals, keys, rows = _keyed(track, signals, before)
     key = np.searchsorted(keys, _key(track.owner[signals.row], signals.kind, signals.subject))
-    step = ranks(track.owner)[signals.row]
+    passed = signals.value == Value.PASSED
+    step = 2 * ranks(track.owner)[signals.row] + ~passed
+    signals = replace(signals, value=np.where(passed, np.int8(Value.BAD), signals.value))
     by_step = np.argsort(step, kind="stable")
     owner = keys >> (KIND_BITS + SUBJECT_BITS)
     for at in np.split(by_step, np.flatnonzero(np.diff(step[by_step])) + 1):
@@ -139,13 +141,13 @@ def _keyed(track: TrackBatch, signals: Signals, before: Incidents) -> tuple[Sign
     """The signals that can matter, the keys of all incidents they are about or that stand, ascending, and those incidents."""
     known = _key(before.owner, before.rows["kind"], before.rows["subject"])
     owner = track.owner[signals.row]
-    bad = signals.value == Value.BAD
+    bad = (signals.value == Value.BAD) | (signals.value == Value.PASSED)
     busy = np.zeros(int(track.owner[-1]) + 1 if len(track) else 0, np.bool_)
     busy[before.owner[before.owner < len(busy)]] = True
     busy[owner[bad]] = True
     signals = signals.take(busy[owner] & (signals.value != Value.MOMENT))
     key = _key(track.owner[signals.row], signals.kind, signals.subject)
-    starts = key[signals.value == Value.BAD]
+    starts = key[(signals.value == Value.BAD) | (signals.value == Value.PASSED)]
     new = distinct(starts[~among(starts, known)])
     signals = signals.take(among(key, known) | among(key, new))
     keys = np.concatenate((known, new))
@@ -188,11 +190,11 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
     good = (then == State.RECOVERING) & (signal.value < Value.NEUTRAL)
     first = good & (state == State.OPEN)
     over_us, last_us = rows["over_us"][at], rows["last_us"][at]
-    doubtful = enough["ends_at_doubt"] & (state == State.OPEN) & (over_us > last_us)
+    doubtful = enough["ends_at_doubt"] & (state == State.OPEN) & (over_us >= last_us)
     doubts = enough["ends_at_doubt"] & (then == State.OPEN) & (signal.value == Value.NEUTRAL) & ~doubtful
     ends_us = np.where(signal.since_us != ABSENT, np.maximum(signal.since_us, last_us), np.where(doubtful, over_us, time_us))
     rows["over_us"][at[first]] = ends_us[first]
-    rows["over_us"][at[doubts]] = time_us[doubts]
+    rows["over_us"][at[doubts]] = ends_us[doubts]
     rows["recovery"][at[first]] = 0
     rows["recovery"][at[good]] += signal.weight[good]
 

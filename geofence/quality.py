@@ -66,7 +66,7 @@ ACC_ON, ENCRYPTED_BIT = 1 << 0, 1 << 5
 """Status bits (JT/T 808)."""
 
 GATE: Final = np.dtype(
-    [("us", "i8"), ("lat", "f8"), ("lon", "f8"), ("kmh", "f8"), ("heard_us", "i8"), ("stands", "?"),
+    [("us", "i8"), ("lat", "f8"), ("lon", "f8"), ("kmh", "f8"), ("course_deg", "f8"), ("heard_us", "i8"), ("stands", "?"),
      ("jumps", "u1"), ("jump_us", "i8"), ("jump_lat", "f8"), ("jump_lon", "f8")]
 )  # fmt: skip
 """What is remembered of a terminal: its last good fix (`us` 0: none yet), and the last of the fixes that jumped away from it."""
@@ -130,6 +130,7 @@ def sift(sample: NDArray[Any], owner: Index, terminal_id: Index, memory: Memory)
         previous_lat=np.empty(count),
         previous_lon=np.empty(count),
         previous_kmh=np.empty(count),
+        previous_course_deg=np.empty(count),
         moved_m=np.zeros(count),
         apart_m=np.zeros(count),
         gap=np.zeros(count, np.bool_),
@@ -170,7 +171,8 @@ def _sift_one_each(track: TrackBatch, rows: Index, memory: Memory) -> None:
     track.lat[rows] = lat = np.where(held, last["lat"], lat)
     track.lon[rows] = lon = np.where(held, last["lon"], lon)
     track.previous_us[rows] = np.where(known, last["us"], ABSENT)
-    track.previous_lat[rows], track.previous_lon[rows], track.previous_kmh[rows] = last["lat"], last["lon"], last["kmh"]
+    track.previous_lat[rows], track.previous_lon[rows] = last["lat"], last["lon"]
+    track.previous_kmh[rows], track.previous_course_deg[rows] = last["kmh"], last["course_deg"]
     track.gap[rows] = gap = (lapse_s > GAP_S) | believed
     track.apart_m[rows] = apart_m = np.where(held, 0.0, away_m)
     track.moved_m[rows] = np.where(gap, 0.0, apart_m)
@@ -178,6 +180,7 @@ def _sift_one_each(track: TrackBatch, rows: Index, memory: Memory) -> None:
 
     after = pick(memory, at)
     after["us"], after["lat"], after["lon"], after["kmh"], after["stands"], after["jumps"] = time_us, lat, lon, kmh, stands, 0
+    after["course_deg"] = track.course_deg[rows]
     stays = np.flatnonzero(~good)
     put(after, stays, pick(last, stays))
     after["heard_us"] = heard_us

@@ -6,13 +6,14 @@ Thresholds are taken from the rooms; everything else is its own.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import shapely
 
-from geofence import corridors, evidence, fencing, following, incidents, quality, sight, stops
+from geofence import corridors, evidence, fences, fencing, following, incidents, passing, quality, sight, stops
 from geofence.datum import distance_m, metres_per_degree
 from geofence.fences import Circle, Fence, Stay, polygon_of
 from geofence.stops import Stop
@@ -152,7 +153,7 @@ class _Terminal:
             it["over_us"] = it["over_us"] or max(about.get("since_us", now), it["last_us"])
             it["recovery"] += about.get("weight", 1)
         elif rule.ends_at_doubt and it["opened_us"]:
-            it["over_us"] = it["over_us"] or now
+            it["over_us"] = it["over_us"] or max(about.get("since_us", now), it["last_us"])
         lasted_s = (it["last_us"] - it["start_us"]) / 1e6
         if not it["opened_us"]:
             long_enough = lasted_s >= about.get("wait_s", rule.seconds) and it["proof"] >= rule.fixes
@@ -195,9 +196,14 @@ class _Terminal:
                 said.append((Kind.OUTSIDE, fence.id, value, {"measure": measure, "amount": fix["moved"], "level": level}))
                 continue
             value = "bad" if inside else "good" if edge > margin else "neutral"
-            deep = edge > (fencing.DEEP_M if inside else margin + fencing.DEEP_M)
+            deep = edge > (fences.DEEP_M if inside else margin + fences.DEEP_M)
             level = Level.WARNING if fence.stay == Stay.OUT else Level.INFO
-            said.append((Kind.INSIDE, fence.id, value, {"weight": 2 if deep else 1, "level": level}))
+            about: dict[str, float] = {"weight": 2 if deep else 1, "level": level}
+            if passage := self.passage(fence, fix, inside=inside, deep=inside and deep):
+                since_us, until_us = passage
+                said.append((Kind.INSIDE, fence.id, "bad", {"weight": 2, "level": level, "since_us": since_us, "until_us": until_us}))
+                about |= {} if inside else {"since_us": until_us}
+            said.append((Kind.INSIDE, fence.id, value, about))
             if fence.dwell_s < math.inf:
                 said.append((Kind.DWELT, fence.id, value, {"wait_s": fence.dwell_s, "level": Level.NOTICE}))
             if fence.day_kmh < math.inf:
@@ -206,6 +212,36 @@ class _Terminal:
                     (Kind.OVERSPEED_INSIDE, fence.id, pace, {"measure": fix["speed_kmh"], "amount": fix["moved"], "level": Level.WARNING})
                 )
         return said
+
+    def passage(self, fence: Fence, fix: Fix, *, inside: bool, deep: bool) -> tuple[int, int] | None:  # noqa: PLR0911 - likewise
+        """When the way from the fix before came into the fence and went out of it, if it went through."""
+        last, long_m = self.last, fix["moved"]
+        if last is None or deep or not 2 * fences.DEEP_M < long_m <= passing.WAY_M_MAX:
+            return None
+        lapse_us, begun = fix["time_us"] - last["time_us"], _in_fence(fence, last)
+        if (fix["speed_kmh"] + last["speed_kmh"]) / 7.2 * lapse_us / 1e6 > passing.LONGER * long_m + 2 * fences.DEEP_M:
+            return None
+        if begun and (inside or _edge_m(fence, last) > fences.DEEP_M):
+            return None
+        way_deg = math.degrees(math.atan2(*_flat_at(fix["lat"], fix["lon"] - last["lon"], fix["lat"] - last["lat"])))
+        turns = [abs((each["course_deg"] - way_deg + 180) % 360 - 180) for each in (fix, last) if each["speed_kmh"] >= sight.MOVING_KMH]
+        if not turns or max(turns) + passing.COURSE_DEG >= 90:
+            return None
+        aside_m = long_m / 2 * math.tan(math.radians(max(turns) + passing.COURSE_DEG) / 2)
+
+        def at(part: float) -> Fix:
+            return {name: last[name] + part * (fix[name] - last[name]) for name in ("lon", "lat")}
+
+        count = math.ceil(long_m / passing.STEP_M)
+        parts = [_in_fence(fence, at((nth + 0.5) / count)) for nth in range(count)]
+        runs = [[*group] for held, group in itertools.groupby(range(count), parts.__getitem__) if held]
+        if not runs:
+            return None
+        run = max(runs, key=len)
+        enters, leaves = run[0] / count, (run[-1] + 1) / count
+        if _edge_m(fence, at((enters + leaves) / 2)) <= fences.DEEP_M + aside_m:
+            return None
+        return last["time_us"] + int(enters * lapse_us), last["time_us"] + int(leaves * lapse_us)
 
     # corridors
 
@@ -427,6 +463,11 @@ class _Terminal:
 def _flat(lon: float, lat: float, lon0: float, lat0: float) -> tuple[float, float]:
     east, north = metres_per_degree(lat0)
     return (lon - lon0) * east, (lat - lat0) * north
+
+
+def _flat_at(lat: float, east_deg: float, north_deg: float) -> tuple[float, float]:
+    east, north = metres_per_degree(lat)
+    return east_deg * east, north_deg * north
 
 
 def _to_segment(fix: Fix, a: Any, b: Any) -> tuple[float, float]:

@@ -87,6 +87,8 @@ class Value(IntEnum):
     """Bad for an incident that has begun; it begins none."""
     MOMENT = 3
     """A whole incident by itself, over when it is found: `since_us` to `until_us`."""
+    PASSED = 4
+    """It held on the way to the fix, from `since_us` to `until_us`: BAD, before what else is said of the fix."""
 
 
 class Level(IntEnum):
@@ -119,7 +121,7 @@ class Ended(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signals(Batch):
-    """One row per fix, kind and subject; at most one for each such three. `row` is the row of the track batch."""
+    """One row per fix, kind and subject; at most one for each such three, and one PASSED. `row` is the row of the track batch."""
 
     row: Index = column("int64", "", "row of the track batch")
     kind: NDArray[np.uint8] = column("uint8", "", "Kind")

@@ -43,6 +43,7 @@ class TrackBatch(Batch):
     previous_lat: NDArray[np.float64] = column("float64", "degrees WGS-84", "where that was")
     previous_lon: NDArray[np.float64] = column("float64", "degrees WGS-84", "where that was")
     previous_kmh: NDArray[np.float64] = column("float64", "km/h", "how fast that was")
+    previous_course_deg: NDArray[np.float64] = column("float64", "degrees", "and whither")
     moved_m: NDArray[np.float64] = column("float64", "m", "straight from there to here; 0 after a gap")
     apart_m: NDArray[np.float64] = column("float64", "m", "the same, also over a gap")
     gap: NDArray[np.bool_] = column("bool", "", "no good fix before it, or too long ago to know what lies between")

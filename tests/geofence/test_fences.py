@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import shapely
 
-from fix_drives import NOON_US, Drive, batch, grid, judged, restarted, story
+from fix_drives import NOON_US, Drive, batch, cut, grid, judged, line71, place, restarted, story
 from geofence.check import Atlas, begin, check
+from geofence.corridors import Corridor, CorridorIndex
 from geofence.datum import distance_m, metres_per_degree
-from geofence.fences import Circle, Fence, FenceIndex, Line, Polygon, Stay, polygon_of
+from geofence.fences import FOREVER, Circle, Fence, FenceIndex, Line, Polygon, Stay, polygon_of
 from tracks.event import Ended, Kind, Level
 from tracks.week import Window
 
@@ -135,6 +136,68 @@ def test_the_words_of_coming_and_going_are_entered_and_left() -> None:
 
 def test_one_fix_deep_inside_is_enough_for_one_that_reports_rarely() -> None:
     assert 1 == len(told([Fence(1, Circle(*grid((3000, 0))[0], 80.0))], through(Drive(every_s=20, kmh=36))))
+
+
+def test_a_fence_between_two_fixes_is_entered_and_left_when_the_way_crossed_its_edge() -> None:
+    drive = Drive(every_s=30).along(grid((0, 0), (6000, 0)))
+    small = [
+        Fence(1, Circle(*grid((3150, 0))[0], 60.0)),
+        Fence(2, Polygon([grid((1600, -50), (1700, -50), (1700, 50), (1600, 50), (1600, -50))])),
+    ]
+    ledger = judged([drive.fixes()], Atlas(fences=FenceIndex.of(small)))
+
+    assert ["entered", "left", "entered", "left"] == ledger.words
+    assert [
+        (Kind.INSIDE, pytest.approx(160, abs=1), pytest.approx(170, abs=1)),
+        (Kind.INSIDE, pytest.approx(309, abs=1), pytest.approx(321, abs=1)),
+    ] == story(ledger)
+
+
+SQUARE = ((3060, 0), (3060, 160), (3240, 160), (3240, 0))
+
+
+@pytest.mark.parametrize(
+    ("why", "at_m", "radius_m", "drive"),
+    [
+        ("grazed", (3150, 31), 60.0, Drive(every_s=30).along(grid((0, 0), (6000, 0)))),
+        ("too small", (3150, 0), 30.0, Drive(every_s=30).along(grid((0, 0), (6000, 0)))),
+        ("a gap", (3150, 0), 60.0, Drive().along(grid((0, 0), (3000, 0))).silence(200).along(grid((3300, 0), (6000, 0)))),
+        ("round three sides of a square", (3150, 0), 60.0, Drive(every_s=59).along(grid((2410, 0), *SQUARE, (6000, 0)))),
+    ],
+)  # fmt: skip
+def test_what_may_not_have_been_passed_is_not_told(why: str, at_m: tuple[float, float], radius_m: float, drive: Drive) -> None:
+    assert [] == told([Fence(1, Circle(*grid(at_m)[0], radius_m))], drive), why
+
+
+def test_a_passage_counts_only_while_the_fence_is_in_force() -> None:
+    drive, small = Drive(every_s=30).along(grid((0, 0), (6000, 0))), Circle(*grid((3150, 0))[0], 60.0)
+    noon, crossed = NOON_US, NOON_US + 315_000_000
+
+    assert [] == told(
+        [Fence(1, small, valid_us=(noon + 322_000_000, FOREVER[1])), Fence(2, small, valid_us=(noon, noon + 305_000_000))], drive
+    )
+    assert 1 == len(told([Fence(1, small, valid_us=(noon, crossed + 30_000_000))], drive))
+
+
+def test_a_shallow_fix_and_a_way_that_went_deep_are_one_visit() -> None:
+    drive = Drive(every_s=30, kmh=36).along(grid((-10, 0), (6000, 0)))
+    before, after = (told([Fence(1, Circle(*grid((at_m, 0))[0], 60.0))], drive)[0] for at_m in (3043, 2937))
+
+    assert (Kind.INSIDE, 299, 311) == pytest.approx(before, abs=2)
+    assert (Kind.INSIDE, 289, 330) == pytest.approx(after, abs=2)
+
+
+def test_a_hundred_thousand_noisy_fixes_beside_small_fences_pass_none() -> None:
+    rng = np.random.default_rng(8)
+    road = line71()
+    lon, lat, _ = place(road, np.arange(100.0, 17_000, 150), np.resize([90.0, -90.0], 113))
+    away_m, _ = CorridorIndex.of([Corridor(1, road)]).distance(lon, lat, np.zeros(len(lon), np.int64))
+    beside = [Fence(number, Circle(x, y, 70.0)) for number, (x, y) in enumerate(zip(lon[away_m > 88], lat[away_m > 88], strict=True), 1)]
+    drives = [Drive(terminal_id=number, every_s=30, kmh=rng.uniform(20, 60)).along(road) for number in range(2000)]
+    fixes = Drive(rows=[row for drive in drives for row in drive.rows]).fixes(rng, 6.0)
+
+    assert (len(beside) > 80, len(fixes) > 100_000) == (True, True)
+    assert [] == judged(cut(fixes.take(np.argsort(fixes.time_us, kind="stable")), 25_000), Atlas(fences=FenceIndex.of(beside))).words
 
 
 def test_standing_at_the_edge_with_noise_is_one_visit() -> None:
