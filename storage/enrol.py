@@ -32,12 +32,10 @@ HEADINGS: Final = {
 """Column of an import → the headings it may have."""
 
 
-_VET: Final = """
-INSERT INTO onboarding (vehicle_id, action, state, by)
-SELECT %(vehicle_id)s, 'enter', 'active', 'dubhe terminal'
+_BEGIN: Final = """
+INSERT INTO onboarding (vehicle_id, action, state, by) SELECT %(vehicle_id)s, 'enter', %(state)s, %(by)s
 WHERE NOT EXISTS (SELECT FROM onboarding WHERE vehicle_id = %(vehicle_id)s)
 """
-"""A vehicle that is not on the way of onboarding is vetted by being entered; one that is, is left to it."""
 
 
 class EnrolError(StoreError):
@@ -122,9 +120,14 @@ def _enter(conn: Conn, name: str, plate: str, plate_colour: str, vin: str) -> No
                 " ON CONFLICT (plate, plate_colour) DO UPDATE SET vin = coalesce(excluded.vin, vehicles.vin) RETURNING id",
                 (plate, colour, clean(vin).upper() or (plate if colour == 0 else None)),
             )
-            conn.execute(_VET, {"vehicle_id": vehicle_id})
+            begin_onboarding(conn, vehicle_id, "active", "dubhe terminal")
         if name and plate and bound_to != vehicle_id:
             bind(conn, (terminal_id, name, bound_to), (vehicle_id, plate))
+
+
+def begin_onboarding(conn: Conn, vehicle_id: int, state: str, by: str) -> None:
+    """Let a vehicle begin in this state: active, it is vetted by being entered. One that is on its way already is left to it."""
+    conn.execute(_BEGIN, {"vehicle_id": vehicle_id, "state": state, "by": by})
 
 
 def enter_terminal(conn: Conn, name: str) -> tuple[int, int | None]:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from storage.connect import Conn, connect
-from storage.enrol import EnrolError, bind, enter_terminal
+from storage.enrol import EnrolError, begin_onboarding, bind, enter_terminal
 from storage.errors import blames_server
 from storage.jsonb import jsonb
 from storage.registry import LOCK
@@ -67,14 +67,15 @@ def entering(url: str, by: str) -> Iterator[FleetEntry]:
     """A way to enter many, under one name. Raises `StoreUnavailable`."""
     with connect(url, "dubhe import") as conn:
         conn.execute("SELECT set_config('dubhe.by', %s, false)", (clean(by),))
-        yield FleetEntry(conn)
+        yield FleetEntry(conn, clean(by))
 
 
 class FleetEntry:
     """Enters vehicles one by one."""
 
-    def __init__(self, conn: Conn) -> None:
+    def __init__(self, conn: Conn, by: str) -> None:
         self._conn = conn
+        self._by = by
 
     def enter(self, entry: Entry, now: datetime) -> None:
         """Enter what is said, all or nothing; entering the same twice changes nothing. Raises `EnrolError`."""
@@ -114,11 +115,7 @@ class FleetEntry:
 
     def _vehicle(self, entry: Entry) -> int:
         vehicle_id = self._named("vehicles", {"plate": entry.plate, "plate_colour": entry.plate_colour}, entry.vehicle)
-        self._conn.execute(
-            "INSERT INTO onboarding (vehicle_id, action, state, by) SELECT %(id)s, 'enter', 'draft', current_setting('dubhe.by')"
-            " WHERE NOT EXISTS (SELECT FROM onboarding WHERE vehicle_id = %(id)s)",
-            {"id": vehicle_id},
-        )
+        begin_onboarding(self._conn, vehicle_id, "draft", self._by)
         return vehicle_id
 
     def _named(self, table: str, key: Mapping[str, Any], about: Mapping[str, Any] = {}) -> int:

@@ -6,7 +6,7 @@ What may follow what is not known here: the caller decides, given the case as it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -64,15 +64,17 @@ _STEP: Final = "INSERT INTO onboarding (vehicle_id, action, state, by, reason) V
 
 
 def take_steps(url: str, plate: str, colour: int | None, by: str, decide: Callable[[Case], Steps]) -> Case:
-    """Take the steps that `decide` finds for the vehicle, all or none; returns the case after them. What `decide` raises passes through."""
+    """Take the steps that `decide` finds for the vehicle, all or none; the case in its new state. What `decide` raises passes through."""
     with connect(url, "dubhe onboarding") as conn, conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s), set_config('dubhe.by', %s, true)", (LOCK, clean(by)))
         vehicle_id = find_vehicle(conn, plate, colour)
-        for action, state, who, why in decide(_case(conn, vehicle_id)):
+        case = _case(conn, vehicle_id)
+        for action, state, who, why in decide(case):
             conn.execute(_STEP, (vehicle_id, action, state, clean(who), clean(why, 500)))
-            if state == "retired":
-                conn.execute("UPDATE terminals SET vehicle_id = NULL WHERE vehicle_id = %s", (vehicle_id,))
-        return _case(conn, vehicle_id)
+            case = replace(case, state=state)
+        if case.state == "retired":
+            conn.execute("UPDATE terminals SET vehicle_id = NULL WHERE vehicle_id = %s", (vehicle_id,))
+        return case
 
 
 def find_vehicle(conn: Conn, plate: str, colour: int | None) -> int:
