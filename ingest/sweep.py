@@ -1,8 +1,9 @@
 """`Sweeper`: what no fix shows. One worker of all does it, as long as it holds the lease.
 
 Silence that lasts has no fix that tells of it: twice a minute the sweeper looks for terminals on duty whose time has run out. It asks the
-table of fixes and remembers nothing, so another may go on with it at any time. When the registry changes, it also corrects the reasons of
-events that began lately. What vehicles do from the next fix on is the rules' own.
+table of fixes and remembers nothing, so another may go on with it at any time. A membership that begins or ends by its date changes no
+row: the sweeper tells the workers when the date has come. When the registry changes, it also corrects the reasons of events that began
+lately. What vehicles do from the next fix on is the rules' own.
 """
 
 from __future__ import annotations
@@ -65,17 +66,24 @@ class Sweeper:
             await self._lease.acquire()
             try:
                 await self._review(await self._regime.get())
-                await asyncio.sleep(self._return_s)
-                while await self._lease.held():
-                    await self.sweep()
-                    await self._store.tell_memberships(2 * self._every_s)
-                    await asyncio.sleep(self._every_s)
+                await self._watch()
             except StoreUnavailable as error:
                 log.warning("the sweep is put off", why=str(error))
                 await asyncio.sleep(self._every_s)
             except Exception:
                 log.exception("the sweep failed; it is tried again")
                 await asyncio.sleep(self._every_s)
+
+    async def _watch(self) -> None:
+        """Sweep as long as the lease holds, and tell of memberships that begin or end by their date when it comes."""
+        now_s = asyncio.get_running_loop().time
+        due_s, told = now_s() + self._return_s, None
+        while await self._lease.held():
+            if now_s() >= due_s:
+                await self.sweep()
+                due_s = now_s() + self._every_s
+            told, next_s = await self._store.tell_memberships(told)
+            await asyncio.sleep(min(next_s, self._every_s, max(due_s - now_s(), 0.0)))
 
     async def close(self) -> None:
         """Let another sweep."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from math import inf
 from typing import Any, Final
 
 import numpy as np
@@ -53,10 +55,10 @@ FROM unnest(%s::bigint[], %s::integer[]) AS new (id, reasons) WHERE e.id = new.i
 
 
 _TURNED: Final = """
-SELECT pg_notify('dubhe_geometry', nextval('geometry_versions')::text)
-WHERE EXISTS (
-    SELECT FROM memberships, (SELECT tstzrange(now() - make_interval(secs => %(seconds)s), now()) AS lately) AS just
-    WHERE valid_from <@ lately OR valid_until <@ lately)
+WITH turns AS (SELECT valid_from AS at FROM memberships UNION ALL SELECT valid_until FROM memberships)
+SELECT now(), (SELECT extract(epoch FROM min(at) - now())::float8 FROM turns WHERE at > now() AND at < 'infinity'),
+    CASE WHEN %(since)s::timestamptz IS NULL OR EXISTS (SELECT FROM turns WHERE at > %(since)s AND at <= now())
+        THEN dubhe_tell_parties() END
 """
 
 
@@ -87,10 +89,16 @@ class SweepStore:
             await conn.execute(_ENDED, (days,))
         return new
 
-    async def tell_memberships(self, seconds: float) -> None:
-        """Let the shapes be read anew when a membership has begun or ended within so many seconds."""
+    async def tell_memberships(self, since: datetime | None) -> tuple[datetime, float]:
+        """Let the shapes be read anew when a membership has begun or ended since then, or may have, at None.
+
+        Gives the database's time, and how many seconds later the next one will.
+        """
         async with self._line.turn() as conn:
-            await conn.execute(_TURNED, {"seconds": seconds})
+            row = await (await conn.execute(_TURNED, {"since": since})).fetchone()
+        assert row is not None, "it has no FROM"
+        now, next_s, _ = row
+        return now, inf if next_s is None else next_s
 
     async def events_to_review(self, after: tuple[int, int], days: int, vehicles: Index | None) -> tuple[Index, Index, Index, Index]:
         """Id, vehicle, start and reasons of the events after one (start, id) that began within so many days; of all vehicles at None."""

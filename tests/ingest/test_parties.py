@@ -12,6 +12,7 @@ from fix_cli import Dubhe
 from fix_db import rows
 from fix_worker import Raw, play, until, worker
 from geofence.datum import Datum
+from ingest.worker import Worker
 from storage.enrol import add_terminal, release_terminal
 from storage.geometry import UnknownParty, list_shapes, terminals_of, whom_of
 from test_rules import NAME, at, registered, square
@@ -26,6 +27,12 @@ async def visit(terminal: Raw, first: int) -> None:
         assert await terminal.result(0x0200, at(first + step, east_m)) == 0
 
 
+def served(running: Worker) -> int | None:
+    """How many terminals the fences are meant for that are not for all; None before the shapes are read."""
+    atlas = running.rules.atlas.value
+    return None if atlas is None else len(atlas.fences.audiences.members)
+
+
 def test_a_fence_of_a_line_is_for_the_vehicles_that_serve_it_now(dubhe: Dubhe, database_url: str) -> None:
     add_terminal(database_url, NAME, PLATE, "黄")
     assert dubhe("line", "add", "71路")[0] == 0
@@ -38,17 +45,30 @@ def test_a_fence_of_a_line_is_for_the_vehicles_that_serve_it_now(dubhe: Dubhe, d
             await visit(terminal, 0)
             assert rows(database_url, "SELECT 1 FROM events WHERE kind = 'inside'") == []
 
-            before = running.rules.atlas.value
             rows(database_url, "INSERT INTO memberships SELECT v.id, 'line', l.id FROM vehicles v, lines l RETURNING 1")
-            await until(lambda: running.rules.atlas.value is not before)
+            await until(lambda: served(running) == 1)
             await visit(terminal, 20)
             assert len(rows(database_url, "SELECT 1 FROM events WHERE kind = 'inside'")) == 1
 
-            before = running.rules.atlas.value
             rows(database_url, "UPDATE memberships SET valid_until = now() RETURNING 1")
-            await until(lambda: running.rules.atlas.value is not before)
+            await until(lambda: served(running) == 0)
             await visit(terminal, 40)
             assert len(rows(database_url, "SELECT 1 FROM events WHERE kind = 'inside'")) == 1
+
+    play(story())
+
+
+@pytest.mark.parametrize(("column", "then"), [("valid_from", 1), ("valid_until", 0)], ids=["begins", "ends"])
+def test_a_membership_that_begins_or_ends_by_its_date_does_so_when_it_comes(database_url: str, column: str, then: int) -> None:
+    add_terminal(database_url, NAME, PLATE, "黄")
+    rows(database_url, "INSERT INTO lines (name) VALUES ('71路') RETURNING 1")
+    import_fences(database_url, square(0), Datum.WGS84, whom_of(database_url, ["line:71路"]))
+    soon = f"INSERT INTO memberships (vehicle_id, kind, party_id, {column}) SELECT v.id, 'line', l.id, now() + interval '2 s'"
+    rows(database_url, f"{soon} FROM vehicles v, lines l RETURNING 1")
+
+    async def story() -> None:
+        async with worker(database_url) as (running, _):
+            await until(lambda: served(running) == then)
 
     play(story())
 
