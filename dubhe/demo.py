@@ -1,9 +1,10 @@
 """`dubhe demo`: a real database, the real gateway, a fleet on Shanghai's line 71, and frames captured from real terminals.
 
 The fleet registers, authenticates and reports over TCP as buses would; where Mosquitto is installed a quarter of it through a broker of
-the demo's own; two more units stream NMEA. Some buses stray from their line and come back, some are about to leave their terminus: what
-the gateway finds of it is read from the table of events. The buses are found some minutes in the past, which they drive ten times as fast
-as the road until they have caught up with the clock; so no report is dated ahead of it, which no rule would believe.
+the demo's own; two more units stream NMEA. Some buses stray from their line and come back, some are about to leave their terminus, one has
+no valid insurance (`dubhe/papers.py`): what the gateway finds of it, with all rules at their defaults, is read from the table of events.
+The buses are found some minutes in the past, which they drive ten times as fast as the road until they have caught up with the clock; so
+no report is dated ahead of it, which no rule would believe.
 The captured frames are sent as they came, broken ones included.
 The last line on standard output is one JSON object that says what became of it all.
 """
@@ -97,7 +98,6 @@ def run(*, seconds: float, terminals: int, seed: int) -> int:
         places = enter(url, plan)
         doors = Doors(Address("127.0.0.1", free_port()), None)
         chosen = {"database_url": url, "admission": "lenient", "log_level": "warning", "nmea_listen": f"127.0.0.1:{doors.nmea.port}"}
-        chosen["compliance_requires"] = "suspended"  # simulated buses have no papers
         with ExitStack() as stack:
             if mosquitto() is not None:
                 broker = stack.enter_context(running_broker(Path(settings.data_dir) / "broker"))

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final
 
 from dubhe.geometry import Taken, import_corridors, import_fences, import_stops
+from dubhe.papers import admit
 from firmware_sim.fleet import Fleet, Plan, identity
 from firmware_sim.roads import DATA, line_71
 from firmware_sim.truth import Spell, strays
 from geofence.datum import Datum
-from storage.enrol import add_terminal
 from storage.geometry import Whom, list_shapes, remove_shapes, terminals_of
 from storage.health import arrivals
 from storage.incidents import Incident
@@ -51,10 +51,8 @@ def names(plan: Plan) -> list[str]:
 
 
 def enter(url: str, plan: Plan) -> Places:
-    """Register the buses and enter the shapes that are meant for them."""
-    for index in range(plan.terminals + plan.nmea):
-        who = identity(plan, index)
-        add_terminal(url, who.name, plate=who.plate, plate_colour=str(who.plate_colour))
+    """Lead the buses into service and enter the shapes that are meant for them."""
+    admit(url, [identity(plan, index) for index in range(plan.terminals + plan.nmea)], datetime.now(UTC))
     terminals = sorted(terminals_of(url, names(plan)))
     lines = json.loads((DATA / "shanghai_71.geojson").read_text("utf-8"))["features"]
     corridors = _collection(each for each in lines if each["geometry"]["type"] == "LineString")

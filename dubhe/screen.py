@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from compliance.vehicles import SENTENCES, Reason
 from storage.incidents import Incident, counted
 from tracks.event import KINDS, Kind
 
@@ -63,11 +64,13 @@ def chinese(word: str) -> str:
 
 
 def readable(line: Line, name: str) -> str:
-    """One line about it: when, who, what, where, how bad at the worst so far."""
+    """One line about it: when, who, what, where or why, how bad at the worst so far."""
     each, about = line.incident, KINDS[line.incident.kind]
+    what = name if each.record_only else " ".join([name, *(" ".join(SENTENCES[reason]) for reason in Reason(each.reasons))]).strip()
     peak = f", {each.peak:.0f} {about.peak}" if about.peak else ""
     late = " (found late 补判)" if each.retrospective else ""
-    return f"{line.at:%H:%M:%S} {each.plate or each.terminal} {line.word} {chinese(line.word)}: {name}{peak}{late}"
+    record = " (for the record only 仅存档)" if each.record_only else ""
+    return f"{line.at:%H:%M:%S} {each.plate or each.terminal} {line.word} {chinese(line.word)}: {what}{peak}{late}{record}"
 
 
 class Plain:

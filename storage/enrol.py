@@ -9,6 +9,7 @@ import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from storage.connect import Conn, connect
@@ -33,7 +34,8 @@ HEADINGS: Final = {
 
 
 _BEGIN: Final = """
-INSERT INTO onboarding (vehicle_id, action, state, by) SELECT %(vehicle_id)s, 'enter', %(state)s, %(by)s
+INSERT INTO onboarding (vehicle_id, at, action, state, by)
+SELECT %(vehicle_id)s, least(%(at)s, clock_timestamp()), 'enter', %(state)s, %(by)s
 WHERE NOT EXISTS (SELECT FROM onboarding WHERE vehicle_id = %(vehicle_id)s)
 """
 
@@ -125,9 +127,12 @@ def _enter(conn: Conn, name: str, plate: str, plate_colour: str, vin: str) -> No
             bind(conn, (terminal_id, name, bound_to), (vehicle_id, plate))
 
 
-def begin_onboarding(conn: Conn, vehicle_id: int, state: str, by: str) -> None:
-    """Let a vehicle begin in this state: active, it is vetted by being entered. One that is on its way already is left to it."""
-    conn.execute(_BEGIN, {"vehicle_id": vehicle_id, "state": state, "by": by})
+def begin_onboarding(conn: Conn, vehicle_id: int, state: str, by: str, at: datetime | None = None) -> None:
+    """Let a vehicle begin in this state, now or as of an earlier moment: active, it is vetted by being entered.
+
+    One that is on its way already is left to it.
+    """
+    conn.execute(_BEGIN, {"vehicle_id": vehicle_id, "state": state, "by": by, "at": at})
 
 
 def enter_terminal(conn: Conn, name: str) -> tuple[int, int | None]:
@@ -140,8 +145,11 @@ def enter_terminal(conn: Conn, name: str) -> tuple[int, int | None]:
     return terminal_id, bound_to
 
 
-def bind(conn: Conn, terminal: tuple[int, str, int | None], vehicle: tuple[int, str]) -> None:
-    """Bind a terminal (id, name, the vehicle it serves) to a vehicle (id, plate). Raises `EnrolError` where either is taken."""
+def bind(conn: Conn, terminal: tuple[int, str, int | None], vehicle: tuple[int, str], since: datetime | None = None) -> None:
+    """Bind a terminal (id, name, the vehicle it serves) to a vehicle (id, plate), now or as of an earlier moment.
+
+    Raises `EnrolError` where either is taken.
+    """
     terminal_id, name, bound_to = terminal
     vehicle_id, plate = vehicle
     if bound_to is not None:
@@ -151,6 +159,11 @@ def bind(conn: Conn, terminal: tuple[int, str, int | None], vehicle: tuple[int, 
     if holder is not None:
         msg = f"vehicle {plate} is served by terminal {holder[0]}; release that first"
         raise EnrolError(msg)
+    if since is not None:  # without it the trigger dates the binding
+        conn.execute(
+            "INSERT INTO bindings (vehicle_id, terminal_id, bound_at) VALUES (%s, %s, least(%s, clock_timestamp()))",
+            (vehicle_id, terminal_id, since),
+        )
     conn.execute("UPDATE terminals SET vehicle_id = %s WHERE id = %s", (vehicle_id, terminal_id))
 
 

@@ -90,7 +90,7 @@ class FleetEntry:
             raise EnrolError(msg) from error
 
     def _enter(self, entry: Entry, now: datetime) -> None:
-        vehicle_id = self._vehicle(entry)
+        vehicle_id = self._vehicle(entry, now)
         holders = {"vehicle_id": vehicle_id}
         if entry.status:
             self._status(vehicle_id, entry.status, entry.status_from or now)
@@ -111,11 +111,11 @@ class FleetEntry:
         if entry.terminal:
             terminal_id, bound_to = enter_terminal(self._conn, entry.terminal)
             if bound_to != vehicle_id:
-                bind(self._conn, (terminal_id, entry.terminal, bound_to), (vehicle_id, entry.plate))
+                bind(self._conn, (terminal_id, entry.terminal, bound_to), (vehicle_id, entry.plate), now)
 
-    def _vehicle(self, entry: Entry) -> int:
+    def _vehicle(self, entry: Entry, now: datetime) -> int:
         vehicle_id = self._named("vehicles", {"plate": entry.plate, "plate_colour": entry.plate_colour}, entry.vehicle)
-        begin_onboarding(self._conn, vehicle_id, "draft", self._by)
+        begin_onboarding(self._conn, vehicle_id, "draft", self._by, now)
         return vehicle_id
 
     def _named(self, table: str, key: Mapping[str, Any], about: Mapping[str, Any] = {}) -> int:

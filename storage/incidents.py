@@ -13,7 +13,7 @@ from tracks.event import KINDS, Kind
 
 _FOUND: Final = """
 SELECT e.id, t.name, coalesce(v.plate, ''), e.kind, e.subject, e.level, e.started_at, e.opened_at, e.ended_at, e.peak, e.total,
-    e.retrospective
+    e.retrospective, e.reasons, e.record_only
 FROM events e JOIN terminals t ON t.id = e.terminal_id LEFT JOIN vehicles v ON v.id = e.vehicle_id
 WHERE e.opened_at >= %(since)s AND t.name = ANY(%(terminals)s) AND e.withdrawn_at IS NULL
 ORDER BY e.opened_at, e.id
@@ -38,6 +38,10 @@ class Incident:
     peak: float
     total: float
     retrospective: bool
+    reasons: int = 0
+    """Why the vehicle was not compliant when it began, one bit each; 0: it was."""
+    record_only: bool = False
+    """Found of a vehicle that should not have been running: kept, and no alarm."""
 
     @property
     def words(self) -> list[str]:

@@ -60,17 +60,22 @@ SELECT v.id, v.plate, v.plate_colour, coalesce(v.vin, ''), v.state,
 FROM vehicles v LEFT JOIN terminals t ON t.vehicle_id = v.id
 WHERE v.id = %s
 """
-_STEP: Final = "INSERT INTO onboarding (vehicle_id, action, state, by, reason) VALUES (%s, %s, %s, %s, %s)"
+_STEP: Final = """
+INSERT INTO onboarding (vehicle_id, action, state, by, reason, at) VALUES (%s, %s, %s, %s, %s, coalesce(%s, clock_timestamp()))
+"""
 
 
-def take_steps(url: str, plate: str, colour: int | None, by: str, decide: Callable[[Case], Steps]) -> Case:
-    """Take the steps that `decide` finds for the vehicle, all or none; the case in its new state. What `decide` raises passes through."""
+def take_steps(url: str, plate: str, colour: int | None, by: str, decide: Callable[[Case], Steps], *, at: datetime | None = None) -> Case:
+    """Take the steps that `decide` finds for the vehicle, all or none, now or as of an earlier moment; the case in its new state.
+
+    What `decide` raises passes through.
+    """
     with connect(url, "dubhe onboarding") as conn, conn.transaction():
         conn.execute("SELECT pg_advisory_xact_lock(%s), set_config('dubhe.by', %s, true)", (LOCK, clean(by)))
         vehicle_id = find_vehicle(conn, plate, colour)
         case = _case(conn, vehicle_id)
         for action, state, who, why in decide(case):
-            conn.execute(_STEP, (vehicle_id, action, state, clean(who), clean(why, 500)))
+            conn.execute(_STEP, (vehicle_id, action, state, clean(who), clean(why, 500), at))
             case = replace(case, state=state)
         if case.state == "retired":
             conn.execute("UPDATE terminals SET vehicle_id = NULL WHERE vehicle_id = %s", (vehicle_id,))

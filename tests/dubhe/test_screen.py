@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from compliance.vehicles import Reason
 from dubhe.screen import Line, Plain, Progress, chinese, readable
 from storage.incidents import Incident, counted
 from tracks.event import Kind
@@ -22,10 +23,22 @@ SKIPPED = replace(STRAY, id=9, kind=Kind.SHORTCUT, ended_at=ENDED)
         (replace(STRAY, plate=""), "strayed", "05:48:56 13900000003 strayed 偏离: 71路, 214 m from the corridor"),
         (replace(STRAY, kind=Kind.INSIDE), "entered", "05:48:56 沪A00003 entered 进入围栏: 71路"),
         (replace(STRAY, retrospective=True, kind=Kind.INSIDE), "left", "05:48:56 沪A00003 left 离开围栏: 71路 (found late 补判)"),
+        (
+            replace(STRAY, reasons=Reason.CARRIER_INSURANCE_EXPIRED, record_only=True),
+            "strayed",
+            "05:48:56 沪A00003 strayed 偏离: 71路, 214 m from the corridor (for the record only 仅存档)",
+        ),
     ],
 )
 def test_a_line_says_when_who_what_where_and_how_bad(incident: Incident, word: str, line: str) -> None:
     assert line == readable(Line(BEGAN, word, incident), "71路")
+
+
+def test_a_line_about_running_says_what_forbids_it() -> None:
+    running = replace(STRAY, kind=Kind.NON_COMPLIANT_RUNNING, subject=0, reasons=Reason.CARRIER_INSURANCE_EXPIRED, peak=43.2)
+    line = "05:48:56 沪A00003 non_compliant_running 不合规运营: the carrier liability insurance has expired 承运人责任险已过期, 43 km/h"
+
+    assert line == readable(Line(BEGAN, "non_compliant_running", running), "")
 
 
 def test_words_are_counted_as_they_were_told() -> None:
