@@ -63,7 +63,9 @@ class Area:
 
 def area_of(thing: Fence | Corridor, edition: int, tolerance_m: float = TOLERANCE_M, zone_s: int = GMT8_S) -> Area:
     """A fence or corridor, its hours `zone_s` ahead of UTC, for a terminal of that edition. Raises `CannotKeep`."""
-    kind, fields = _route(thing, edition, tolerance_m) if isinstance(thing, Corridor) else _area(thing, edition, tolerance_m, zone_s)
+    kind, fields = (
+        _route(thing, edition, tolerance_m, zone_s) if isinstance(thing, Corridor) else _area(thing, edition, tolerance_m, zone_s)
+    )
     fields = {"id": thing.id, "name": thing.name} | fields
     try:
         return Area(kind, thing.id, fields, kept(kind, edition, fields))
@@ -103,7 +105,7 @@ def _is_rectangle(ring: Points) -> bool:
     return len(ring) == RECTANGLE_POINTS and {(point[0], point[1]) for point in ring} == corners
 
 
-def _route(corridor: Corridor, edition: int, tolerance_m: float) -> tuple[str, dict[str, Any]]:
+def _route(corridor: Corridor, edition: int, tolerance_m: float, zone_s: int) -> tuple[str, dict[str, Any]]:
     if corridor.detours:
         msg = "it has detours, and a terminal's route has none: it would warn on each of them 线路有绕行"
         raise CannotKeep(msg)
@@ -117,6 +119,7 @@ def _route(corridor: Corridor, edition: int, tolerance_m: float) -> tuple[str, d
     _check_count(len(rows), tolerance_m)
     return "route", {
         "attribute": ROUTE_ALARMS,
+        **_hours(corridor, zone_s),
         "points": [
             {
                 "point_id": number,
@@ -153,22 +156,22 @@ def _limit(day_kmh: float, night_kmh: float, edition: int) -> dict[str, Any]:
     return {"max_speed_kmh": round(day_kmh), "overspeed_s": OVERSPEED_S, "night_max_speed_kmh": round(night_kmh)}
 
 
-def _hours(fence: Fence, zone_s: int) -> dict[str, str]:
+def _hours(thing: Fence | Corridor, zone_s: int) -> dict[str, str]:
     """Start and stop as the wire has them, in UTC+8: either the same hours every day, or from one date to another."""
     ahead = (GMT8_S - zone_s) // 60
-    daily = {((window.start_minute + ahead) % DAY_MINUTES, (window.stop_minute + ahead) % DAY_MINUTES) for window in fence.windows}
-    if fence.windows and (len(daily) > 1 or len(set().union(*(window.days for window in fence.windows))) < WEEK_DAYS):
+    daily = {((window.start_minute + ahead) % DAY_MINUTES, (window.stop_minute + ahead) % DAY_MINUTES) for window in thing.windows}
+    if thing.windows and (len(daily) > 1 or len(set().union(*(window.days for window in thing.windows))) < WEEK_DAYS):
         msg = "its hours are not the same on all days of the week, and a terminal's are 终端只支持每日同一时段"
         raise CannotKeep(msg)
     hours = [(start, stop) for start, stop in daily if start != stop]
-    if hours and fence.valid_us != FOREVER:
+    if hours and thing.valid_us != FOREVER:
         msg = "it has hours as well as dates of validity, and a terminal keeps one of them 时段与有效期只能二选一"
         raise CannotKeep(msg)
     if hours:
         return dict(zip(("start", "stop"), (f"{minute // 60:02}:{minute % 60:02}:00" for minute in hours[0]), strict=True))
-    if fence.valid_us == FOREVER:
+    if thing.valid_us == FOREVER:
         return {}
-    return dict(zip(("start", "stop"), _dates(fence.valid_us), strict=True))
+    return dict(zip(("start", "stop"), _dates(thing.valid_us), strict=True))
 
 
 def _dates(valid_us: Sequence[int]) -> list[str]:

@@ -7,8 +7,8 @@ vehicles have been within the last week, and a shape that does not fit them is t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -17,7 +17,7 @@ import typer
 
 from dubhe.options import Config, database_of
 from geofence import geojson
-from geofence.corridors import Corridor
+from geofence.corridors import Corridor, Detour
 from geofence.datum import Datum
 from geofence.fences import Fence
 from geofence.stops import Stop
@@ -65,8 +65,15 @@ def import_fences(url: str, document: dict[str, Any], datum: Datum, whom: Whom =
 
 
 def import_corridors(url: str, document: dict[str, Any], datum: Datum, whom: Whom = EVERYONE) -> Taken:
-    """Enter corridors; each is compared with where the vehicles have been near it."""
-    made, problems = geojson.corridors(document, datum)
+    """Enter corridors and detours; each corridor is compared with where the vehicles have been near it."""
+    routes, problems = geojson.routes(document, datum)
+    made = [each for each in routes if isinstance(each, Corridor)]
+    if detours := [each for each in routes if isinstance(each, Detour)]:
+        stored, _ = geojson.corridors(_collection(row.numbered for row in list_shapes(url, "corridors")), Datum.WGS84)
+        among = [*stored, *(replace(each, id=0) for each in made)]  # those of the file by name only: their ids they are yet to get
+        strange = {each.id: said for each in detours if (said := geojson.unknown(each, among))}
+        problems += strange.values()
+        routes = [each for each in routes if isinstance(each, Corridor) or each.id not in strange]
 
     def warnings() -> list[str]:
         lon, lat = recent_positions(url, meant_for(url, whom))
@@ -78,13 +85,17 @@ def import_corridors(url: str, document: dict[str, Any], datum: Datum, whom: Who
                 said.append(f"{corridor.name}: {fit.warning}")
         return said
 
-    return _enter(url, "corridors", made, problems, warnings, whom=whom)
+    return _enter(url, "corridors", routes, problems, warnings, whom=whom)
 
 
 def import_stops(url: str, document: dict[str, Any], datum: Datum, whom: Whom = EVERYONE) -> Taken:
     """Enter stops."""
     made, problems = geojson.stops(document, datum)
     return _enter(url, "stops", made, problems, list, whom=whom)
+
+
+def _collection(features: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "FeatureCollection", "features": list(features)}
 
 
 def geojson_points(fence: Fence) -> list[tuple[float, float]]:
@@ -111,7 +122,7 @@ MARGIN_DEG: Final = 0.01
 def _enter(
     url: str,
     table: str,
-    made: Sequence[Fence | Corridor | Stop],
+    made: Sequence[Fence | Corridor | Detour | Stop],
     problems: list[str],
     warnings: Callable[[], list[str]],
     *,
@@ -210,7 +221,11 @@ def import_fence(file: File, datum: Said, *, whom: For = None, everyone: All = F
 def import_corridor(file: File, datum: Said, *, whom: For = None, everyone: All = False, config: Config = None) -> None:
     """Enter corridors 导入线路: LineStrings, one for each direction.
 
-    Properties: name, half_width_m and limit_kmh (one, or one for each segment), terminus_m, directed.
+    Properties: name, half_width_m and limit_kmh (one, or one for each segment), terminus_m, directed; valid_from, valid_until and windows
+    (mon-fri 05:30-22:00), outside of which nobody is judged by it.
+
+    A feature with detour_of (id or name of a corridor, or a list) is an approved detour 绕行 of it: a LineString (half_width_m) or a
+    Polygon, with valid_from, valid_until and approver. Who drives there has not strayed; it is kept as an incident of its own kind.
     """
     _import(import_corridors, file, datum, _whom(everyone=everyone, whom=whom), config)
 

@@ -58,10 +58,13 @@ class Keeper:
         """The edition it registered in; 2013, which can say less, where it has not registered here."""
         return EDITIONS.index(self.holder.edition) if self.holder.edition in EDITIONS else V2013
 
-    def push(self, noun: str, row: ShapeRow, tolerance_m: float = TOLERANCE_M) -> Iterator[Outcome]:
-        """Have it keep a fence or corridor; where it keeps that as another kind of area, have it forget this afterwards."""
+    def push(self, noun: str, row: ShapeRow, among: Sequence[ShapeRow], tolerance_m: float = TOLERANCE_M) -> Iterator[Outcome]:
+        """Have it keep a fence or corridor, one `among` those of its table.
+
+        Where it keeps that as another kind of area, it forgets this afterwards.
+        """
         try:
-            area = area_of(thing_of(noun, row), self.edition, tolerance_m, self.zone_s)
+            area = area_of(thing_of(noun, row, among), self.edition, tolerance_m, self.zone_s)
         except CannotKeep as error:
             yield Outcome(self.holder.name, noun, row.id, "", "refused", f"{State.CANNOT}: {error}")
             return
@@ -107,10 +110,19 @@ class Keeper:
         return send_command(self.url, self.holder.name, *said, timeout_s=self.timeout_s, expires_s=self.expires_s, created_by="dubhe areas")
 
 
-def thing_of(noun: str, row: ShapeRow) -> Fence | Corridor:
-    """The fence or corridor of a row. Raises `CannotKeep` for one that is none."""
-    properties = (row.feature.get("properties") or {}) | {"id": row.id, "name": row.name}
-    made, problems = READERS[noun](row.feature | {"properties": properties}, Datum.WGS84)
-    if problems:
+def thing_of(noun: str, row: ShapeRow, among: Sequence[ShapeRow]) -> Fence | Corridor:
+    """The fence or corridor of a row, with its detours of those in its table. Raises `CannotKeep` for one that is none."""
+    features = [each.numbered for each in among if each.id == row.id or stands_in(each)]
+    made, problems = READERS[noun]({"type": "FeatureCollection", "features": features}, Datum.WGS84)
+    if stands_in(row):
+        msg = "it is a detour, and those are judged at the server 绕行由平台判断"
+        raise CannotKeep(msg)
+    found = [each for each in made if each.id == row.id]
+    if not found:
         raise CannotKeep(problems[0])
-    return made[0]
+    return found[0]
+
+
+def stands_in(row: ShapeRow) -> bool:
+    """Whether it is a detour of a corridor."""
+    return row.numbered["properties"].get("detour_of") is not None

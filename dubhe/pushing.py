@@ -12,7 +12,7 @@ import typer
 from dubhe.areas import TOLERANCE_M, CannotKeep, area_of
 from dubhe.drift import NOUNS, Here, Key, Standing, State, standings
 from dubhe.export import stamp
-from dubhe.keeper import Keeper, Outcome, thing_of
+from dubhe.keeper import Keeper, Outcome, stands_in, thing_of
 from dubhe.options import AsJson, Config, Expires, Timeout, database_of
 from dubhe.supervisor import database
 from ingest.settings import Settings
@@ -64,9 +64,10 @@ def _push_command(noun: str) -> Callable[..., None]:
     ) -> None:
         settings = Settings.load(config)
         with database(settings) as url:
-            rows = _rows(url, noun, ids)
+            among = list_shapes(url, TABLES[noun])
+            rows = _chosen(noun, among, ids)
             keepers = [Keeper(url, holder, timeout_s, expires_s, settings.zone_s) for holder in holders(url, to)]
-            _finish((each for keeper in keepers for row in rows for each in keeper.push(noun, row, tolerance_m)), as_json=as_json)
+            _finish((each for keeper in keepers for row in rows for each in keeper.push(noun, row, among, tolerance_m)), as_json=as_json)
 
     push.__doc__ = f"""Let terminals watch {noun}s by themselves 下发到终端 (0x8600 to 0x8606), and print what each answered.
 
@@ -130,17 +131,18 @@ def _compared(keeper: Keeper, there: Mapping[str, Mapping[int, Kept]], tolerance
     found = {(NOUNS[row.kind], row.area_id) for row in sent} | {(NOUNS[kind], number) for kind in there for number in there[kind]}
     here: dict[Key, Here] = {}
     for noun, table in TABLES.items():
-        for row in list_shapes(keeper.url, table):
-            if row.terminals is None or keeper.holder.id in row.terminals or (noun, row.id) in found:
+        among = list_shapes(keeper.url, table)
+        for row in among:
+            if not stands_in(row) and (row.terminals is None or keeper.holder.id in row.terminals or (noun, row.id) in found):
                 try:
-                    here[noun, row.id] = Here(row.name, area_of(thing_of(noun, row), edition, tolerance_m, keeper.zone_s))
+                    here[noun, row.id] = Here(row.name, area_of(thing_of(noun, row, among), edition, tolerance_m, keeper.zone_s))
                 except CannotKeep as error:
                     here[noun, row.id] = Here(row.name, None, str(error))
     return standings(edition, here, sent, there)
 
 
-def _rows(url: str, noun: str, ids: Sequence[int]) -> list[ShapeRow]:
-    rows = [row for row in list_shapes(url, TABLES[noun]) if row.id in set(ids)]
+def _chosen(noun: str, among: Sequence[ShapeRow], ids: Sequence[int]) -> list[ShapeRow]:
+    rows = [row for row in among if row.id in set(ids)]
     if missing := sorted(set(ids) - {row.id for row in rows}):
         msg = f"there is no {noun} {', '.join(map(str, missing))}; `dubhe {noun} list` shows them"
         raise typer.BadParameter(msg)

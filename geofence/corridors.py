@@ -24,6 +24,7 @@ from geofence.roster import Assigned, Audiences, Parties, Party
 from tracks.batch import Batch, column
 from tracks.spans import Index, Mask
 from tracks.track import expand, least, rows_of
+from tracks.week import Window, calendars, minute_of_week
 
 HALF_WIDTH_M: Final = 50.0
 MARGIN_M: Final = 10.0
@@ -39,6 +40,12 @@ class Detour:
     shape: Polygon | Line
     valid_us: tuple[int, int] = FOREVER
     approver: str = ""
+    parties: Parties = None
+    """Of those who are to drive along the corridor."""
+    id: int = 0
+    name: str = ""
+    detour_of: Sequence[int | str] = ()
+    """Ids or names of the corridors it stands in for, until it is among the detours of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,10 @@ class Corridor:
     """Within this distance of either end a vehicle may be anywhere."""
     directed: bool = True
     detours: Sequence[Detour] = ()
+    valid_us: tuple[int, int] = FOREVER
+    """From, and until before."""
+    windows: Sequence[Window] = ()
+    """When in the week it is served; always, when there are none. Otherwise nobody is judged by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +117,18 @@ class CorridorIndex:
     """Rows of `assignment_row`, by terminal."""
     assignment_row: Index
     assignment_us: Index
+    valid_us: Index
+    week: Index
+    """Which row of `weeks` says when it is served."""
+    weeks: NDArray[np.bool_]
     detour_row: Index
     detour_us: Index
     detour_shape: NDArray[np.object_]
+    detour_audience: Index
+    detour_audiences: Audiences
     version: int
+    zone_s: int
+    """Seconds that local time is ahead of UTC."""
 
     @classmethod
     def of(
@@ -119,6 +138,7 @@ class CorridorIndex:
         roster: Mapping[int, Collection[Party]] | None = None,
         *,
         version: int = 0,
+        zone_s: int = 28800,
     ) -> Self:
         """Index the corridors. Raises ValueError for one that is no line, or for an assignment to one that is not there."""
         corridors = sorted(corridors, key=lambda corridor: corridor.id)
@@ -130,6 +150,8 @@ class CorridorIndex:
             raise ValueError(msg)
         audiences, audience = Audiences.of([assignment.parties for assignment in assignments], roster or {})
         detours = [(row, detour) for row, corridor in enumerate(corridors) for detour in corridor.detours]
+        detour_audiences, detour_audience = Audiences.of([detour.parties for _, detour in detours], roster or {})
+        weeks, week = calendars([corridor.windows for corridor in corridors])
         return cls(
             id=ids,
             lon=_joined([part.lon for part in parts]),
@@ -148,10 +170,16 @@ class CorridorIndex:
             assigned=Assigned.of(np.arange(len(asked)), audience, audiences),
             assignment_row=np.searchsorted(ids, asked),
             assignment_us=np.array([assignment.valid_us for assignment in assignments], np.int64).reshape(-1, 2),
+            valid_us=np.array([corridor.valid_us for corridor in corridors], np.int64).reshape(-1, 2),
+            week=week,
+            weeks=weeks,
             detour_row=np.array([row for row, _ in detours], np.int64),
             detour_us=np.array([detour.valid_us for _, detour in detours], np.int64).reshape(-1, 2),
             detour_shape=np.array([polygon_of(detour.shape) for _, detour in detours], object),
+            detour_audience=detour_audience,
+            detour_audiences=detour_audiences,
             version=version,
+            zone_s=zone_s,
         )
 
     @classmethod
@@ -169,9 +197,13 @@ class CorridorIndex:
     def in_force(self, terminal_id: Index, time_us: Index) -> tuple[Index, Index]:
         """Pairs of fix, ascending, and corridor (row) that its terminal is to drive along at that time."""
         fix, assignment = self.assigned.to(terminal_id)
-        valid_us = self.assignment_us[assignment]
-        now = (time_us[fix] >= valid_us[:, 0]) & (time_us[fix] < valid_us[:, 1])
-        return fix[now], self.assignment_row[assignment[now]]
+        row, now_us = self.assignment_row[assignment], time_us[fix]
+        now = np.ones(len(fix), np.bool_)
+        for valid_us in (self.assignment_us[assignment], self.valid_us[row]):
+            now &= (now_us >= valid_us[:, 0]) & (now_us < valid_us[:, 1])
+        if len(self.weeks) > 1:
+            now &= self.weeks[self.week[row], minute_of_week(now_us, self.zone_s)]
+        return fix[now], row[now]
 
     def at_terminus(self, lon: Degrees, lat: Degrees, row: Index) -> Mask:
         """Whether each fix is close to either end of the corridor beside it."""
@@ -239,12 +271,13 @@ class CorridorIndex:
         best = least(away2, pair)
         return np.sqrt(away2[best]), self.half_width_m[node[best]]
 
-    def excused(self, lon: Degrees, lat: Degrees, row: Index, time_us: Index) -> Mask:
-        """Whether each fix lies in an approved detour of the corridor beside it."""
+    def excused(self, lon: Degrees, lat: Degrees, row: Index, terminal_id: Index, time_us: Index) -> Mask:
+        """Whether each fix lies in a detour of the corridor beside it that is approved for its terminal at that time."""
         excused = np.zeros(len(row), np.bool_)
         if len(self.detour_row):
             pair, detour = np.nonzero(row[:, None] == self.detour_row)
             now = (time_us[pair] >= self.detour_us[detour, 0]) & (time_us[pair] < self.detour_us[detour, 1])
+            now &= self.detour_audiences.admit(self.detour_audience[detour], terminal_id[pair])
             pair, detour = pair[now], detour[now]
             excused[pair[shapely.intersects_xy(self.detour_shape[detour], lon[pair], lat[pair])]] = True
         return excused

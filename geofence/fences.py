@@ -21,7 +21,7 @@ from geofence.raster import Raster
 from geofence.roster import Assigned, Audiences, Parties, Party
 from tracks.spans import Index, Mask
 from tracks.track import rows_of
-from tracks.week import WEEK_MINUTES, Window, calendar
+from tracks.week import WEEK_MINUTES, Window, calendars
 
 FOREVER: Final = (np.iinfo(np.int64).min, np.iinfo(np.int64).max)
 DEEP_M: Final = 30.0
@@ -141,8 +141,7 @@ class FenceIndex:
         """Index the fences; `roster` gives the parties of each terminal. Raises ValueError for a shape that encloses nothing."""
         fences = sorted(fences, key=lambda fence: fence.id)
         audiences, audience = Audiences.of([fence.parties for fence in fences], roster or {})
-        weeks: dict[tuple[Window, ...], int] = {(): 0}
-        week = [weeks.setdefault(tuple(fence.windows), len(weeks)) for fence in fences]
+        weeks, week = calendars([fence.windows for fence in fences])
         shapes = np.array([shape_of(fence) for fence in fences], object)
         shapely.prepare(shapes)
         stay = np.array([fence.stay for fence in fences], np.int8)
@@ -164,8 +163,8 @@ class FenceIndex:
             audience=audience,
             audiences=audiences,
             valid_us=_column(fences, "valid_us", np.int64).reshape(-1, 2),
-            week=np.array(week, np.int64),
-            weeks=np.stack([calendar(windows) for windows in weeks]),
+            week=week,
+            weeks=weeks,
             shapes=shapes,
             core=_core(shapes),
             holed=shapely.get_num_interior_rings(shapes) > 0,
@@ -253,10 +252,15 @@ def _column(fences: Sequence[Fence], name: str, dtype: Any = np.float64) -> NDAr
 
 def shape_of(fence: Fence) -> Any:  # noqa: ANN401 - shapely has no types
     """The polygon that stands for a fence. Raises ValueError for one that encloses nothing."""
-    made = polygon_of(fence.shape)
+    return enclosed(fence.shape, f"fence {fence.id} {fence.name!r}")
+
+
+def enclosed(shape: Shape, what: str) -> Any:  # noqa: ANN401 - shapely has no types
+    """The polygon that stands for the shape of something. Raises ValueError for one that encloses nothing."""
+    made = polygon_of(shape)
     if made.is_empty or not made.is_valid or made.area == 0:
         why = shapely.is_valid_reason(made)
-        msg = f"fence {fence.id} {fence.name!r} encloses no area that could be told from what is outside: {why} 边界自相交或面积为零"
+        msg = f"{what} encloses no area that could be told from what is outside: {why} 边界自相交或面积为零"
         raise ValueError(msg)
     return made
 

@@ -16,12 +16,12 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from geofence import properties as properties_of
-from geofence.corridors import Corridor, CorridorIndex
+from geofence.corridors import HALF_WIDTH_M, Corridor, CorridorIndex, Detour
 from geofence.datum import Datum, Degrees, convert
-from geofence.fences import FOREVER, Circle, Fence, FenceIndex, Line, Points, Polygon, Shape, Stay, shape_of
+from geofence.fences import FOREVER, Circle, Fence, FenceIndex, Line, Points, Polygon, Shape, Stay, enclosed, shape_of
 from geofence.stops import Stop
 
-Thing = TypeVar("Thing", Fence, Corridor, Stop)
+Thing = TypeVar("Thing", Fence, Corridor | Detour, Stop)
 Feature = Mapping[str, Any]
 
 FITS_M: Final = 50.0
@@ -34,8 +34,27 @@ def fences(document: Mapping[str, Any], datum: Datum) -> tuple[list[Fence], list
 
 
 def corridors(document: Mapping[str, Any], datum: Datum) -> tuple[list[Corridor], list[str]]:
-    """Corridors from LineStrings, and what could not be read."""
-    return _read(document, datum, _corridor)
+    """Corridors from LineStrings, each with its detours in the document, and what could not be read."""
+    made, problems = routes(document, datum)
+    detours = [each for each in made if isinstance(each, Detour)]
+    found = [each for each in made if isinstance(each, Corridor)]
+    problems += [strange for each in detours if (strange := unknown(each, found))]
+    return [
+        replace(each, detours=[detour for detour in detours if {each.id, each.name} & set(detour.detour_of)]) for each in found
+    ], problems
+
+
+def routes(document: Mapping[str, Any], datum: Datum) -> tuple[list[Corridor | Detour], list[str]]:
+    """Corridors and, each by itself, detours: LineStrings and Polygons that say which corridor they stand in for."""
+    return _read(document, datum, _route)
+
+
+def unknown(detour: Detour, among: Iterable[Corridor]) -> str | None:
+    """The sentence about a detour of a corridor that is not among these; None when all are."""
+    known = {said for corridor in among for said in (corridor.id, corridor.name)}
+    missing = [str(each) for each in detour.detour_of if each not in known]
+    called = f"detour {detour.name or detour.id}: no corridor is called {', '.join(missing)}"
+    return f"{called}; `dubhe corridor list` shows ids and names 没有该线路" if missing else None
 
 
 def stops(document: Mapping[str, Any], datum: Datum) -> tuple[list[Stop], list[str]]:
@@ -43,7 +62,7 @@ def stops(document: Mapping[str, Any], datum: Datum) -> tuple[list[Stop], list[s
     return _read(document, datum, _stop)
 
 
-def document(things: Iterable[Fence | Corridor | Stop], datum: Datum) -> dict[str, Any]:
+def document(things: Iterable[Fence | Corridor | Detour | Stop], datum: Datum) -> dict[str, Any]:
     """A FeatureCollection in the datum, which stands beside the features."""
     return {"type": "FeatureCollection", "datum": datum.value, "features": [_feature(thing, datum) for thing in things]}
 
@@ -185,16 +204,42 @@ def _fence(feature: Feature, datum: Datum, number: int) -> Fence:
         case "LineString":
             shape = Line(_points(coordinates, datum), properties_of.read(properties, "width_m"))
         case _:
-            if not isinstance(coordinates, list) or not coordinates:
-                msg = "a Polygon is a list of rings, its outline first"
-                raise ValueError(msg)
-            shape = Polygon([_points(ring, datum) for ring in coordinates])
+            shape = _polygon(coordinates, datum)
     fence = Fence(id=properties_of.id_of(properties, number), shape=shape)
     made = replace(fence, **_given(properties, fence))
     west, _, east, _ = shape_of(made).bounds
     if west < -180 or east > 180:  # noqa: PLR2004 - the antimeridian
         raise ValueError(ANTIMERIDIAN)
     return made
+
+
+def _route(feature: Feature, datum: Datum, number: int) -> Corridor | Detour:
+    properties = feature.get("properties") if isinstance(feature, Mapping) else None
+    stands_in = isinstance(properties, Mapping) and properties.get("detour_of") is not None
+    return _detour(feature, datum, number) if stands_in else _corridor(feature, datum, number)
+
+
+def _detour(feature: Feature, datum: Datum, number: int) -> Detour:
+    kind, coordinates, properties = _parts(feature, "a detour", "LineString", "Polygon")
+    shape: Line | Polygon
+    if kind == "Polygon":
+        shape = _polygon(coordinates, datum)
+    else:
+        half_m = properties_of.read({"half_width_m": HALF_WIDTH_M} | {**properties}, "half_width_m")
+        if isinstance(half_m, list):
+            msg = "half_width_m of a detour is one number 绕行只能有一个宽度"
+            raise ValueError(msg)
+        shape = Line(_points(coordinates, datum), 2 * half_m)
+    detour = Detour(shape, id=properties_of.id_of(properties, number))
+    enclosed(shape, "it")
+    return replace(detour, **_given(properties, detour))
+
+
+def _polygon(coordinates: Any, datum: Datum) -> Polygon:  # noqa: ANN401 - whatever stands in the file
+    if not isinstance(coordinates, list) or not coordinates:
+        msg = "a Polygon is a list of rings, its outline first"
+        raise ValueError(msg)
+    return Polygon([_points(ring, datum) for ring in coordinates])
 
 
 def _corridor(feature: Feature, datum: Datum, number: int) -> Corridor:
@@ -235,18 +280,18 @@ def _points(coordinates: Any, datum: Datum) -> Points:  # noqa: ANN401 - whateve
     return _converted([(float(lon), float(lat)) for lon, lat in at.tolist()], datum, Datum.WGS84)
 
 
-def _given(properties: Mapping[str, Any], thing: Fence | Corridor | Stop) -> dict[str, Any]:
+def _given(properties: Mapping[str, Any], thing: Fence | Corridor | Detour | Stop) -> dict[str, Any]:
     """The properties that are fields of the thing, and its validity; whom a corridor is for, its assignments say."""
     shape = {"radius_m"} if isinstance(thing, Fence) else {"parties"} if isinstance(thing, Corridor) else set()
     given = properties_of.given(properties, [each.name for each in fields(thing) if each.name not in shape])
     validity = properties_of.validity(properties)
-    if validity and not isinstance(thing, Fence):
-        msg = "valid_from and valid_until are for fences 有效期仅适用于围栏"
+    if validity and isinstance(thing, Stop):
+        msg = "valid_from and valid_until are for fences, corridors and detours 有效期不适用于站点"
         raise ValueError(msg)
     return given | validity
 
 
-def _feature(thing: Fence | Corridor | Stop, datum: Datum) -> dict[str, Any]:
+def _feature(thing: Fence | Corridor | Detour | Stop, datum: Datum) -> dict[str, Any]:
     def back(points: Points) -> list[list[float]]:
         return [list(point) for point in _converted(points, Datum.WGS84, datum)]
 
@@ -256,7 +301,9 @@ def _feature(thing: Fence | Corridor | Stop, datum: Datum) -> dict[str, Any]:
             geometry, properties["radius_m"] = {"type": "Point", "coordinates": back([(lon, lat)])[0]}, radius_m
         case Fence(shape=Line(points, width_m)):
             geometry, properties["width_m"] = {"type": "LineString", "coordinates": back(points)}, width_m
-        case Fence(shape=Polygon(rings)):
+        case Detour(shape=Line(points, width_m)):
+            geometry, properties["half_width_m"] = {"type": "LineString", "coordinates": back(points)}, width_m / 2
+        case Fence(shape=Polygon(rings)) | Detour(shape=Polygon(rings)):
             geometry = {"type": "Polygon", "coordinates": [back(ring) for ring in rings]}
         case Corridor(points=points):
             geometry = {"type": "LineString", "coordinates": back(points)}
@@ -265,7 +312,7 @@ def _feature(thing: Fence | Corridor | Stop, datum: Datum) -> dict[str, Any]:
     return {"type": "Feature", "geometry": geometry, "properties": properties}
 
 
-def _properties(thing: Fence | Corridor | Stop) -> Iterator[tuple[str, Any]]:
+def _properties(thing: Fence | Corridor | Detour | Stop) -> Iterator[tuple[str, Any]]:
     """What `_given` reads back; fields at their defaults are left out."""
     defaults = {each.name: each.default for each in fields(thing)}
     for name, default in defaults.items():

@@ -117,6 +117,13 @@ def _window(said: Mapping[str, Any]) -> Window:
     return Window(days, start, stop)
 
 
+def _corridors(value: Any) -> tuple[int | str, ...]:  # noqa: ANN401 - as JSON has it
+    said = tuple(_name(each) if isinstance(each, str) else each for each in (value if isinstance(value, list) else [value]))
+    if not said or not all(each if isinstance(each, str) else type(each) is int and 0 < each <= SUBJECT_MAX for each in said):
+        raise ValueError
+    return said
+
+
 def _parties(value: Any) -> frozenset[tuple[str, int]]:  # noqa: ANN401 - as JSON has it
     return frozenset((str(kind), int(number)) for kind, number in value)
 
@@ -143,6 +150,8 @@ ALLOWED: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "windows": ('text such as "mon-fri 05:30-22:00", or a list of {"days": [0, …, 6], "from": "07:00", "to": "19:00"}', _windows),
     "valid_from": MOMENT,
     "valid_until": MOMENT,
+    "detour_of": ("the id or the name of a corridor, or a list of them", _corridors),
+    "approver": (f"text of up to {NAME_MAX} characters", _name),
     "parties": ("a list of pairs of kind and id", _parties),
 }
 """Name → what is allowed, and how it is read. Bounds are wide: beyond them nothing on the road is meant. Monday is 0."""

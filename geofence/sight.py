@@ -57,7 +57,7 @@ class Sight:
         count = np.bincount(whose, minlength=len(fix))
         turn_deg = np.abs((track.course_deg[fix[whose]] - index.course_deg[segment] + 180) % 360 - 180)
         moving = track.speed_kmh[fix[whose]] >= MOVING_KMH
-        excused = (count[at] == 0) & index.excused(lon, lat, row, track.time_us[driven])
+        excused = (count[at] == 0) & index.excused(lon, lat, row, track.terminal_id[driven], track.time_us[driven])
         terminus = _any(at[index.at_terminus(lon, lat, row)], len(fix))
         alone = np.flatnonzero((count[at] == 0) & ~excused & ~terminus[at] & (track.speed_kmh[driven] >= MOVING_KMH))
         shadow, shadow_m = _shadows(index, track, driven[alone], row[alone], at[alone], count=len(fix))

@@ -40,7 +40,7 @@ def atlas_of(geometry: Geometry, zone_s: int) -> Atlas:
     version = geometry.version
     return Atlas(
         fences=FenceIndex.of(fences, roster, version=version, zone_s=zone_s),
-        corridors=CorridorIndex.of(corridors, assignments, roster, version=version),
+        corridors=CorridorIndex.of(corridors, assignments, roster, version=version, zone_s=zone_s),
         stops=StopIndex.of(stops, roster, version=version),
         version=version,
     )

@@ -60,6 +60,11 @@ class ShapeRow:
     parties: list[str]
     """What else than terminals it is meant for, as `kind:id`."""
 
+    @property
+    def numbered(self) -> dict[str, Any]:
+        """The feature with its id and name among its properties."""
+        return self.feature | {"properties": (self.feature.get("properties") or {}) | {"id": self.id, "name": self.name}}
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:

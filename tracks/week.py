@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -69,6 +69,13 @@ def within_day(minute_of_week_: Index, span: tuple[int, int]) -> Mask:
     start, stop = span
     inside: Mask = (minute >= start) & (minute < stop) if start <= stop else (minute >= start) | (minute < stop)
     return inside
+
+
+def calendars(windows: Iterable[Sequence[Window]]) -> tuple[NDArray[np.bool_], Index]:
+    """The different weeks of some things, a row for each, the first without windows; and the week of each thing."""
+    weeks: dict[tuple[Window, ...], int] = {(): 0}
+    week = [weeks.setdefault(tuple(each), len(weeks)) for each in windows]
+    return np.stack([calendar(each) for each in weeks]), np.array(week, np.int64)
 
 
 def calendar(windows: Iterable[Window]) -> NDArray[np.bool_]:

@@ -60,7 +60,9 @@ def corridors(draw: Any) -> Corridor:
     points = [(LON, LAT), *((LON + float(x) / 1e5, LAT + float(y) / 1e5) for x, y in np.cumsum(steps, axis=0))]
     half_m = draw(st.lists(st.integers(5, 127).map(float), min_size=len(steps), max_size=len(steps)))
     limit = draw(st.integers(10, 120).map(float) | st.just(inf))
-    return Corridor(draw(st.integers(1, 2**32 - 1)), points, draw(names), half_m, limit)
+    window = draw(hours)
+    windows = [] if window is None else [Window(EVERY_DAY, *window)]
+    return Corridor(draw(st.integers(1, 2**32 - 1)), points, draw(names), half_m, limit, windows=windows)
 
 
 def over_the_wire(edition: int, kind: str, fields: Mapping[str, Any]) -> dict[int, Any]:

@@ -10,9 +10,11 @@ import pytest
 from compliance.driving import Driving, Limits
 from fix_drives import NOON_US, Drive, chainage, grid, judged, line71, place, stretch
 from geofence.check import Atlas
-from geofence.corridors import MARGIN_M, Assignment, Corridor, CorridorIndex
+from geofence.corridors import MARGIN_M, Assignment, Corridor, CorridorIndex, Detour
 from geofence.datum import distance_m, metres_per_degree
+from geofence.fences import Line
 from tracks.event import Ended, Kind, Level
+from tracks.week import Window
 
 SPIRAL = [(110 + 0.0002 * turn * np.cos(turn / 3), 30 + 0.0002 * turn * np.sin(turn / 3)) for turn in range(1, 700)]
 ROADS = [line71(0), SPIRAL, grid((0, 0), (900, 0)), line71(1)]
@@ -84,6 +86,35 @@ def test_a_corridor_is_in_force_for_its_line_and_its_time() -> None:
     fix, row = index.in_force(np.array([4, 5, 5, 6]), np.array([NOON_US, NOON_US, NOON_US + 10, NOON_US]))
 
     assert [(0, 0), (1, 0), (1, 1), (2, 0)] == sorted(zip(fix.tolist(), row.tolist(), strict=True))
+
+
+def test_nobody_is_judged_by_a_corridor_outside_its_hours_and_dates() -> None:
+    noon, midnight = Window(frozenset({2}), 12 * 60, 13 * 60), Window(frozenset({1}), 23 * 60, 2 * 60)
+    corridors = [
+        Corridor(1, ROADS[0], windows=[noon]),
+        Corridor(2, ROADS[0], windows=[midnight]),
+        Corridor(3, ROADS[0], valid_us=(NOON_US, NOON_US + 3_600_000_000)),
+        Corridor(4, ROADS[0]),
+    ]
+    plans = [Assignment(each.id) for each in corridors]
+    hours = NOON_US + np.array([-12, -1, 0, 1]) * 3_600_000_000
+    beijing, greenwich = (CorridorIndex.of(corridors, plans, zone_s=zone_s) for zone_s in (28800, 0))
+
+    def served(index: CorridorIndex, number: int) -> list[int]:
+        fix, row = index.in_force(np.zeros(4, np.int64), hours)
+        return fix[index.id[row] == number].tolist()
+
+    assert [[2], [0], [2], [0, 1, 2, 3]] == [served(beijing, number) for number in (1, 2, 3, 4)]
+    assert [[], [], [2], [0, 1, 2, 3]] == [served(greenwich, number) for number in (1, 2, 3, 4)]
+
+
+def test_a_detour_approved_for_some_excuses_nobody_else() -> None:
+    around = Detour(Line(grid((500, 0), (500, 400)), 120), parties=frozenset({("vehicle", 5)}))
+    index = CorridorIndex.of([Corridor(1, grid((0, 0), (3000, 0)), detours=[around])], [Assignment(1)], {4: [], 5: [("vehicle", 5)]})
+    ((lon, lat),) = grid((500, 300))
+    lons, lats = np.full(2, lon), np.full(2, lat)
+
+    assert [False, True] == index.excused(lons, lats, np.zeros(2, np.int64), np.array([4, 5]), np.full(2, NOON_US)).tolist()
 
 
 @pytest.mark.parametrize(

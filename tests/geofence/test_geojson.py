@@ -11,7 +11,7 @@ import pytest
 from fix_drives import NOON_US, Drive, judged, line71, story, stretch
 from geofence import geojson
 from geofence.check import Atlas
-from geofence.corridors import Assignment, Corridor, CorridorIndex
+from geofence.corridors import Assignment, Corridor, CorridorIndex, Detour
 from geofence.datum import Datum
 from geofence.fences import FOREVER, Circle, Fence, Line, Polygon, Stay
 from geofence.stops import Stop
@@ -41,12 +41,22 @@ FENCES = [
     Fence(5, Line([(121.4, 31.2), (121.5, 31.3)], 40.0)),
     Fence(6, Polygon([TRIANGLE, HOLE])),
 ]
-CORRIDORS = [Corridor(1, ROAD, "71", half_width_m=80.0, limit_kmh=60.0, directed=False), Corridor(2, ROAD[:3], half_width_m=[30.0, 40.0])]
+SHOPPING = [Window(frozenset(range(7)), 330, 1350)]
+CORRIDORS = [
+    Corridor(1, ROAD, "71", half_width_m=80.0, limit_kmh=60.0, directed=False, windows=SHOPPING, valid_us=(FOREVER[0], NOON_US)),
+    Corridor(2, ROAD[:3], half_width_m=[30.0, 40.0]),
+]
+DETOURS = [
+    Detour(Line(ROAD[:4], 90.0), (NOON_US, NOON_US + 1_000_000), "王调度", id=3, name="绕行", detour_of=[1, "71"]),
+    Detour(Polygon([TRIANGLE, HOLE]), id=4, detour_of=["71"]),
+]
 STOPS = [Stop(9, 121.4, 31.2, "外滩", radius_m=100.0, course_deg=90.0, corridor_id=1, sequence=3, parties=frozenset({("line", 71)}))]
 
 
 @pytest.mark.parametrize("datum", Datum)
-@pytest.mark.parametrize(("things", "read"), [(FENCES, geojson.fences), (CORRIDORS, geojson.corridors), (STOPS, geojson.stops)])
+@pytest.mark.parametrize(
+    ("things", "read"), [(FENCES, geojson.fences), (CORRIDORS, geojson.corridors), (DETOURS, geojson.routes), (STOPS, geojson.stops)]
+)
 def test_what_is_written_is_read_again(things: Any, read: Any, datum: Datum) -> None:
     text = json.dumps(geojson.document(things, datum))
     again, problems = read(json.loads(text), datum)
@@ -102,6 +112,14 @@ def test_a_feature_that_cannot_be_read_says_why_and_spoils_no_other(geometry: An
     assert sentence in problem
 
 
+def test_a_detour_is_one_of_the_corridors_it_names_and_one_of_nobody_is_said() -> None:
+    stray = Detour(Polygon([TRIANGLE]), id=5, name="东门", detour_of=["71", "27路", 9])
+    made, problems = geojson.corridors(geojson.document([*DETOURS, *CORRIDORS, stray], Datum.WGS84), Datum.WGS84)
+
+    assert [(1, [3, 4, 5]), (2, [])] == [(corridor.id, [detour.id for detour in corridor.detours]) for corridor in made]
+    assert ["detour 东门: no corridor is called 27路, 9; `dubhe corridor list` shows ids and names 没有该线路"] == problems
+
+
 NAN, HUGE = float("nan"), 10**400
 AMISS: list[tuple[str, list[Any]]] = [
     ("radius_m", [0, -5, NAN, float("inf"), 1e12, HUGE, "big", [], True]),
@@ -118,12 +136,14 @@ AMISS: list[tuple[str, list[Any]]] = [
     ("corridor_id", ["71路", -1, 10**30, 1.5, NAN]),
     ("sequence", [-1, HUGE, "first"]),
     ("directed", ["sometimes", 2]),
+    ("detour_of", [0, -3, 1.5, True, "", [], [[1]], {"id": 1}]),
     ("name", [["a"], "n" * 1000]),
 ]
 KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "radius_m": (geojson.fences, {"type": "Point", "coordinates": [121, 31]}),
     **dict.fromkeys(
-        ("half_width_m", "limit_kmh", "terminus_m", "directed"), (geojson.corridors, {"type": "LineString", "coordinates": ROAD[:3]})
+        ("half_width_m", "limit_kmh", "terminus_m", "directed", "detour_of"),
+        (geojson.corridors, {"type": "LineString", "coordinates": ROAD[:3]}),
     ),
     **dict.fromkeys(("course_deg", "corridor_id", "sequence"), (geojson.stops, {"type": "Point", "coordinates": [121, 31]})),
 }

@@ -94,6 +94,19 @@ STRAYED = Incident("deviation", 206, 296, level=2)
 CLEAN = ((0, 0), (6000, 0))
 
 
+DETOURED = road((0, 0), (3000, 0), (6000, 0), name="detoured")
+
+
+def around(**properties: Any) -> tuple[str, str, Any, dict[str, Any]]:
+    """The way of STRAYING, approved."""
+    return (
+        "corridor",
+        "LineString",
+        [(2000, 0), (2000, 200), (2600, 200), (2600, 0)],
+        {"name": "around", "detour_of": "detoured"} | properties,
+    )
+
+
 def stray(at_m: float, aside_m: float, long_m: float, to_m: float = 6000.0) -> list[Metres]:
     """Along the straight road, aside for a while, and back."""
     return [(0, 0), (at_m, 0), (at_m, aside_m), (at_m + long_m, aside_m), (at_m + long_m, 0), (to_m, 0)]
@@ -153,6 +166,15 @@ ROADS = [
     Scene("a clock in 2000, now and then", [STRAIGHT], altered(drive(*STRAYING), [100, 250, 400], clock=datetime(2000, 1, 1, tzinfo=UTC)), [STRAYED]),
     Scene("a clock a day ahead, now and then", [STRAIGHT], altered(drive(*STRAYING), [100, 250, 400], clock=datetime.now(UTC) + timedelta(days=1)), [STRAYED]),
     Scene("a clock a year back, now and then", [STRAIGHT], altered(drive(*STRAYING), [100, 250, 400], clock=datetime.now(UTC) - timedelta(days=300)), [STRAYED]),
+    Scene("an approved detour within its dates", [DETOURED, around(valid_from="2020-01-01", valid_until="2099-01-01")], drive(*STRAYING), [Incident("detour", 206, 296)]),
+    Scene("an approved detour after its dates", [DETOURED, around(valid_until="2020-01-01")], drive(*STRAYING), [STRAYED]),
+    Scene("an approved detour of another road that it may drive", [DETOURED, road((0, 9000), (6000, 9000), name="elsewhere"), around(detour_of="elsewhere")], drive(*STRAYING), [Incident("detour", 206, 296)]),
+    Scene("an area approved as a detour", [DETOURED, ("corridor", "Polygon", [[*box(1900, -300, 2700, 300), (1900, -300)]], {"name": "area", "detour_of": "detoured"})], drive(*STRAYING), [Incident("detour", 206, 296)]),
+    Scene("off an approved detour", [DETOURED, around()], drive((0, 0), (2000, 0), (2000, 700), (2600, 700), (2600, 0), (6000, 0)), [Incident("deviation", 226, 376), Incident("detour", 206, 396)], every=40),
+    Scene("outside the hours of service", [road((0, 0), (6000, 0), windows="mon-fri 11:00-23:00, sat-sun 00:00-24:00")], drive(*STRAYING), []),
+    Scene("within the hours of service", [road((0, 0), (6000, 0), windows="mon 09:00-11:00")], drive(*STRAYING), [STRAYED]),
+    Scene("the hours of service end while aside", [road((0, 0), (6000, 0), windows="mon 09:00-10:05")], drive(*stray(2000, 200, 2500)), [Incident("deviation", 206, 300, ended="rule")]),
+    Scene("a road no longer driven", [road((0, 0), (6000, 0), valid_until="2020-01-01")], drive(*STRAYING), []),
     Scene("a terminal of 2019", [STRAIGHT], drive(*STRAYING), [STRAYED], edition=2019),
 ]  # fmt: skip
 
