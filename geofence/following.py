@@ -121,8 +121,8 @@ class Following:
         found = _Found.blank(len(fix))
         for at in steps(track.owner[fix]):
             _follow(track, fix[at], at, memory, sight=sight, found=found)
-        followed = found.seen == Seen.FOLLOWED
-        track.limit_kmh[fix[followed]] = sight.limit_kmh[found.passage[followed]]
+        placed = found.passage >= 0
+        track.limit_kmh[fix[placed]] = sight.limit_kmh[found.passage[placed]]
         return self._signals(track, fix, found, standing)
 
     def _signals(self, track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:

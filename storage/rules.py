@@ -98,7 +98,11 @@ INSERT: Final = (
     f"FROM unnest({', '.join(f'%({name})s::{kind}[]' for name, (kind, _) in _COLUMNS.items())}) AS told ({', '.join(_COLUMNS)}) "
     "ORDER BY id"
 )
-_UPSERT: Final = f"{INSERT} ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS if name != 'id')}"
+_AGAIN: Final = {name: f"excluded.{name}" for name in _COLUMNS if name != "id"} | {
+    "retrospective": "events.retrospective AND excluded.retrospective"
+}
+"""What another telling makes of a column. An alarm that was told at once was one, whatever late fixes have it judged again."""
+_UPSERT: Final = f"{INSERT} ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = {how}' for name, how in _AGAIN.items())}"
 _WITHDRAW: Final = f"""
 UPDATE events e SET withdrawn_at = now()
 FROM unnest(%(terminals)s::bigint[], %(since)s::bigint[]) AS r (terminal_id, since)

@@ -63,7 +63,7 @@ def test_one_broken_byte_spoils_its_cell_alone() -> None:
 
 ODD_DAYS = ["2027/4/30 0:00", "２０２７．４．３０", "2027-04-30T00:00:00"]
 A_DAY = date(2027, 4, 30)
-MIDNIGHT, LUNCH = (datetime.combine(A_DAY, time(hour)) for hour in (0, 13))  # noqa: DTZ - a cell has no zone
+MIDNIGHT, LUNCH = (datetime.combine(A_DAY, time(hour)) for hour in (0, 13))  # a cell has no zone
 
 
 @pytest.mark.parametrize("cell", [A_DAY, MIDNIGHT, 46507, 46507.0, 20270430, "2027-04-30", "2027/4/30", "2027年4月30日", *ODD_DAYS])

@@ -5,17 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 
 import ingest.rules
 from dubhe.geometry import import_corridors, import_fences
 from fix_db import rows
+from fix_drives import Drive, grid, stretch
 from fix_worker import Raw, play, report, stored, until, worker
+from geofence.check import Atlas, begin, check
+from geofence.corridors import Assignment, Corridor, CorridorIndex
 from geofence.datum import Datum, convert
 from storage.enrol import add_terminal
 from storage.geometry import Whom, remove_shapes, terminals_of
 from storage.partitions import maintain
 from storage.retention import forget
+from storage.rules import Told, tell
 from tracks.fix import FixBatch
 
 NAME = "13800138000"
@@ -237,6 +242,35 @@ def test_a_terminal_that_was_forgotten_for_its_silence_begins_anew(database_url:
             ("returned", True),
         ]
         assert rows(database_url, "SELECT count(*) FROM rule_states") == [(1,)]
+
+    play(story())
+
+
+def test_an_alarm_stays_one_when_something_older_comes_after_it(database_url: str) -> None:
+    """One report of before came minutes later: the past is judged again, but what had been told at once had been told at once."""
+    line = grid((0, 0), (6000, 0))
+    atlas = Atlas(corridors=CorridorIndex.of([Corridor(1, line)], [Assignment(1)]))
+    bus = Drive(every_s=5, kmh=72)
+    for way in (stretch(line, 0, 1500), stretch(line, 1500, 3000, 200), stretch(line, 3000, 5000)):
+        bus.along(way)
+    fixes, before = bus.fixes(), 5
+    fixes.received_us[before] = fixes.time_us[-1] + 300_000_000
+    state, told = begin(atlas), []
+    for some in (np.delete(np.arange(len(fixes)), before), np.array([before])):
+        checked = check(fixes.take(some), atlas, state)
+        state.adopt(checked.change)
+        told.append(
+            Told(
+                checked.events.take(checked.events.latest()), np.zeros(1, np.uint32), checked.rewound.terminal_id, checked.rewound.since_us
+            )
+        )
+    assert [[False], [True]] == [each.events.retrospective.tolist() for each in told], "judged again, it is certain only now"
+
+    async def story() -> None:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
+            for each in told:
+                await tell(conn, each)
+                assert rows(database_url, "SELECT kind, retrospective, withdrawn_at FROM events") == [("deviation", False, None)]
 
     play(story())
 

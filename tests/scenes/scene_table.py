@@ -291,5 +291,5 @@ STOPS = [
     Scene("twice, well apart, is two", [stop((3000, 0))], drive((0, 0), (4000, 0), (2000, 0), (6000, 0)), [Incident("stop_visit", 294, 306), Incident("stop_visit", 494, 506), Incident("stop_visit", 694, 706)]),
 ]  # fmt: skip
 
-SCENES: Final = [*ROADS, *DELIVERIES, *FENCES, *STOPS]
-__all__ = ["SCENES", "Incident", "Scene", "replace"]
+PLAIN: Final = [*ROADS, *DELIVERIES, *FENCES, *STOPS]
+__all__ = ["PLAIN", "Incident", "Scene", "replace"]
