@@ -22,7 +22,7 @@ from scene_table import Incident
 
 PHONES = [f"138{number:08d}" for number in range(30)]
 IN_FLIGHT_MAX = 200
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 Shape = tuple[str, str, Any, dict[str, Any]]
 
 
@@ -98,9 +98,6 @@ class Stage:
     """Places that have been used."""
     codes: dict[str, str] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        rows(self.url, "SELECT nextval('geometry_versions'), nextval('fleet_versions')")  # so that the first change has another than none
-
     def run(self, *words: str) -> Result:
         """`dubhe` with these words."""
         return CliRunner().invoke(app, list(words), env={"DUBHE_DATABASE_URL": self.url})
@@ -167,10 +164,10 @@ class Stage:
 
 
 def in_force(gateway: Gateway, what: str, url: str) -> None:
-    """Wait until every worker of the gateway judges by what the database has now."""
-    sequence = {"shapes": "geometry_versions", "vehicles": "fleet_versions"}[what]
-    ((version,),) = rows(url, f"SELECT last_value FROM {sequence}")
-    until(lambda: any(each.get("what") == what and each.get("version") == version for each in said(gateway)))
+    """Wait until the gateway judges by what the database has now: by a version that was begun after all that has been committed."""
+    channel = {"shapes": "geometry", "vehicles": "fleet"}[what]
+    ((version,),) = rows(url, f"SELECT v FROM nextval('{channel}_versions') AS v, pg_notify('dubhe_{channel}', v::text)")
+    until(lambda: any(each.get("what") == what and each.get("version", 0) >= version for each in said(gateway)))
 
 
 def said(gateway: Gateway) -> list[dict[str, Any]]:
