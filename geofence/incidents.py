@@ -187,16 +187,7 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
     began = bad & idle
     _begin(rows, at[began], track, signal.take(began), version)
     _gather(rows, at[bad], time_us[bad], signal.take(bad), pick(enough, bad))
-    good = (then == State.RECOVERING) & (signal.value < Value.NEUTRAL)
-    first = good & (state == State.OPEN)
-    over_us, last_us = rows["over_us"][at], rows["last_us"][at]
-    doubtful = enough["ends_at_doubt"] & (state == State.OPEN) & (over_us >= last_us)
-    doubts = enough["ends_at_doubt"] & (then == State.OPEN) & (signal.value == Value.NEUTRAL) & ~doubtful
-    ends_us = np.where(signal.since_us != ABSENT, np.maximum(signal.since_us, last_us), np.where(doubtful, over_us, time_us))
-    rows["over_us"][at[first]] = ends_us[first]
-    rows["over_us"][at[doubts]] = ends_us[doubts]
-    rows["recovery"][at[first]] = 0
-    rows["recovery"][at[good]] += signal.weight[good]
+    good = _recover(rows, at, time_us, signal, before=state, enough=enough)
 
     opens = (then == State.SUSPECT) & _is_enough(pick(rows, at), signal.wait_s, enough)
     rows["state"][at[opens]] = State.OPEN
@@ -253,6 +244,22 @@ def _gather(rows: NDArray[Any], at: Index, time_us: Index, signal: Signals, enou
     rows["proof"][at] += signal.weight
     rows["level"][at] = np.maximum(rows["level"][at], signal.level)
     rows["last_us"][at] = np.where(signal.until_us != ABSENT, signal.until_us, time_us)
+
+
+def _recover(rows: NDArray[Any], at: Index, time_us: Index, signal: Signals, *, before: NDArray[np.uint8], enough: NDArray[Any]) -> Mask:
+    """Date the end by the first good or doubtful signal, `before` being the states until then. Gives the incidents that recover."""
+    then = rows["state"][at]
+    good: Mask = (then == State.RECOVERING) & (signal.value < Value.NEUTRAL)
+    first = good & (before == State.OPEN)
+    over_us, last_us = rows["over_us"][at], rows["last_us"][at]
+    doubtful = enough["ends_at_doubt"] & (before == State.OPEN) & (over_us >= last_us)
+    doubts = enough["ends_at_doubt"] & (then == State.OPEN) & (signal.value == Value.NEUTRAL) & ~doubtful
+    ends_us = np.where(signal.since_us != ABSENT, np.maximum(signal.since_us, last_us), np.where(doubtful, over_us, time_us))
+    dated = first | doubts
+    rows["over_us"][at[dated]] = ends_us[dated]
+    rows["recovery"][at[first]] = 0
+    rows["recovery"][at[good]] += signal.weight[good]
+    return good
 
 
 def _is_enough(rows: NDArray[Any], wait_s: NDArray[np.float64], enough: NDArray[Any]) -> Mask:
