@@ -1,11 +1,11 @@
 """Boxes over boxes: a tree over the segments of many polylines, a few columns for each level.
 
-Whoever walks it keeps pairs of question and box, drops the pairs that miss, and puts the children of the others in their place.
+Who comes down it keeps pairs of question and box, drops the pairs that miss, and puts the children of the others in their place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofence.datum import Degrees
-from tracks.spans import Index
+from tracks.spans import Index, Mask
 from tracks.track import expand
 
 FAN: Final = 8
@@ -48,3 +48,14 @@ def levels(lon: Sequence[Degrees], lat: Sequence[Degrees], reach: Sequence[tuple
         made.insert(0, Level(box, first if made else starts[corridor] + nth * FAN, children))
         count = -(-count // FAN)
     return made
+
+
+def descend(levels: Sequence[Level], row: Index, hits: Callable[[Index, NDArray[np.float64]], Mask]) -> tuple[Index, Index]:
+    """Pairs of question and segment: `row` is the polyline each question is about, `hits` says of questions which boxes to look into."""
+    pair, node = np.arange(len(row)), row
+    for level in levels:
+        hit = hits(pair, level.box[:, node])
+        inside = node[hit]
+        which, nth = expand(level.children[inside])
+        pair, node = pair[hit][which], level.first[inside][which] + nth
+    return pair, node

@@ -17,13 +17,13 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geofence.boxes import Level, levels
+from geofence.boxes import Level, descend, levels
 from geofence.datum import Degrees, Metres, distance_m, metres_per_degree
 from geofence.fences import FOREVER, Line, Points, Polygon, polygon_of
 from geofence.roster import Assigned, Audiences, Parties, Party
 from tracks.batch import Batch, column
 from tracks.spans import Index, Mask
-from tracks.track import expand, least, rows_of
+from tracks.track import least, rows_of
 from tracks.week import Window, calendars, minute_of_week
 
 HALF_WIDTH_M: Final = 50.0
@@ -213,14 +213,13 @@ class CorridorIndex:
 
     def passages(self, lon: Degrees, lat: Degrees, row: Index) -> Passages:
         """Where the corridors come by: `lon`, `lat` and `row` are pairs of fix and corridor."""
-        pair, node = np.arange(len(row)), row
-        for level in self.levels:
-            west, south, east, north = level.box
+
+        def hits(pair: Index, box: NDArray[np.float64]) -> Mask:
             x, y = lon[pair], lat[pair]
-            hit = (x >= west[node]) & (x <= east[node]) & (y >= south[node]) & (y <= north[node])
-            which, nth = expand(level.children[node[hit]])
-            pair, node = pair[hit][which], level.first[node[hit]][which] + nth
-        segment = node
+            hit: Mask = (x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])
+            return hit
+
+        pair, segment = descend(self.levels, row, hits)
         away2, part, begin2 = self._offset(lon, lat, pair, segment)
         within = np.flatnonzero(away2 <= (self.half_width_m[segment] + MARGIN_M) ** 2)
         pair, segment, away_m, part = pair[within], segment[within], np.sqrt(away2[within]), part[within]
@@ -237,39 +236,40 @@ class CorridorIndex:
 
     def beside(self, lon: Degrees, lat: Degrees, row: Index, beyond_m: float) -> tuple[Index, Index, Metres, Metres]:
         """Which pairs of fix and corridor are at most `beyond_m` from its edge apart; the segment nearest, chainage and distance."""
-        pair, node = np.arange(len(row)), row
         east, north = metres_per_degree(lat)
         wide, high = beyond_m / east, beyond_m / north
-        for level in self.levels:
-            box = level.box
+
+        def hits(pair: Index, box: NDArray[np.float64]) -> Mask:
             x, y, dx, dy = lon[pair], lat[pair], wide[pair], high[pair]
-            hit = (x >= box[0][node] - dx) & (x <= box[2][node] + dx) & (y >= box[1][node] - dy) & (y <= box[3][node] + dy)
-            which, nth = expand(level.children[node[hit]])
-            pair, node = pair[hit][which], level.first[node[hit]][which] + nth
-        away2, part, _ = self._offset(lon, lat, pair, node)
+            hit: Mask = (x >= box[0] - dx) & (x <= box[2] + dx) & (y >= box[1] - dy) & (y <= box[3] + dy)
+            return hit
+
+        pair, segment = descend(self.levels, row, hits)
+        away2, part, _ = self._offset(lon, lat, pair, segment)
         best = least(away2, pair)
-        best = best[away2[best] <= (self.half_width_m[node[best]] + beyond_m) ** 2]
-        segment = node[best]
+        best = best[away2[best] <= (self.half_width_m[segment[best]] + beyond_m) ** 2]
+        segment = segment[best]
         chainage_m = self.chainage_m[segment] + part[best] * (self.chainage_m[segment + 1] - self.chainage_m[segment])
         return pair[best], segment, chainage_m, np.sqrt(away2[best])
 
     def distance(self, lon: Degrees, lat: Degrees, row: Index) -> tuple[Metres, Metres]:
         """Metres from each fix to the corridor beside it, however far, and the half width there. For few at a time: 10 µs each."""
-        pair, node = np.arange(len(row)), row
         east_m, north_m = metres_per_degree(lat)
-        for level in self.levels:
-            west, south, east, north = level.box[:, node]
+
+        def hits(pair: Index, box: NDArray[np.float64]) -> Mask:
+            west, south, east, north = box
             x, y = lon[pair], lat[pair]
             low_x, low_y = np.maximum(np.maximum(west - x, x - east), 0), np.maximum(np.maximum(south - y, y - north), 0)
             high_x, high_y = np.maximum(np.abs(west - x), np.abs(x - east)), np.maximum(np.abs(south - y), np.abs(y - north))
             at_most = np.full(len(row), np.inf)
             np.minimum.at(at_most, pair, np.hypot(high_x * east_m[pair], high_y * north_m[pair]))
-            hit = np.hypot(low_x * east_m[pair], low_y * north_m[pair]) <= at_most[pair]
-            which, nth = expand(level.children[node[hit]])
-            pair, node = pair[hit][which], level.first[node[hit]][which] + nth
-        away2, _, _ = self._offset(lon, lat, pair, node)
+            hit: Mask = np.hypot(low_x * east_m[pair], low_y * north_m[pair]) <= at_most[pair]
+            return hit
+
+        pair, segment = descend(self.levels, row, hits)
+        away2, _, _ = self._offset(lon, lat, pair, segment)
         best = least(away2, pair)
-        return np.sqrt(away2[best]), self.half_width_m[node[best]]
+        return np.sqrt(away2[best]), self.half_width_m[segment[best]]
 
     def excused(self, lon: Degrees, lat: Degrees, row: Index, terminal_id: Index, time_us: Index) -> Mask:
         """Whether each fix lies in a detour of the corridor beside it that is approved for its terminal at that time."""
