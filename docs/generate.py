@@ -1,4 +1,4 @@
-"""Print the pages that repeat what the code says: settings, metrics, commands, messages, reasons.
+"""Print the pages that repeat what the code says: settings, metrics, commands, messages, reasons, events.
 
 `python docs/generate.py` writes them; `--check` fails, naming the page, when one is no longer what the code says.
 """
@@ -17,9 +17,11 @@ from typer.core import TyperGroup
 
 from compliance.vehicles import SENTENCES, Reason
 from dubhe.cli import app
+from dubhe.screen import chinese
 from ingest.metrics import REGISTRY
 from ingest.settings import ENVIRONMENT_PREFIX, Settings
 from protocols.jt808.messages import MESSAGES
+from tracks.event import KINDS, EventBatch, Level
 
 HERE: Final = Path(__file__).parent
 VECTORS: Final = ("tests/vectors/jt808_frames.jsonl", "tests/vectors/jt808_bodies.jsonl")
@@ -90,6 +92,54 @@ def reasons() -> str:
     return "\n".join([*lines, *rows])
 
 
+def events() -> str:
+    """The columns of the table of events, and what each kind is about."""
+    lines = [
+        "# Events 事件",
+        "",
+        "The table `events` has one row per incident, as it was last told, stored with the fixes that showed it. What lasts has no",
+        "`ended_at`, what did not happen after all has `withdrawn_at`; what is `retrospective` or `record_only` is no alarm.",
+        "What is absent is null.",
+        "",
+        "```sql",
+        "SELECT e.started_at, e.ended_at, v.plate, e.kind, e.subject, e.level, e.peak, e.total",
+        "FROM events e LEFT JOIN vehicles v ON v.id = e.vehicle_id",
+        "WHERE e.withdrawn_at IS NULL AND e.started_at >= now() - interval '1 day' ORDER BY e.started_at;",
+        "```",
+        "",
+        "| column | unit | meaning |",
+        "|---|---|---|",
+        *(f"| `{name}` | {unit} | {meaning} |" for name, unit, meaning in _event_columns()),
+        "",
+        f"`level` is {', '.join(f'{each.value} {each.name.lower()}' for each in Level)}.",
+        "`ended` is `returned`, `gap` (what followed is unknown) or `rule` (the rule ended first).",
+        "",
+        "## Kinds",
+        "",
+        "An incident's opening and its closing have a word each; events are counted under them. Those that are a moment have one.",
+        "",
+        "| kind | opened | closed | subject | peak | total |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind, about in KINDS.items():
+        words = (f"`{word}` {chinese(word)}" for word in (about.opened, about.closed))
+        lines.append(f"| `{kind.name.lower()}` | {' | '.join((*words, about.subject, about.peak, about.total))} |")
+    return "\n".join(lines)
+
+
+def _event_columns() -> Iterator[tuple[str, str, str]]:
+    """Name, unit and meaning of each column."""
+    times = {"start_us": "started_at", "end_us": "ended_at", "opened_us": "opened_at", "last_us": "last_at"}
+    words = {"kind": "what it is about, see below", "ended": "why it is over, or absent while it lasts"}
+    for name, about in EventBatch.columns().items():
+        if name != "phase":
+            unit = "" if name in times else about.unit.replace("KINDS says", "its kind says")
+            yield times.get(name, name), unit, words.get(name, about.meaning)
+    yield "reasons", "", "why the vehicle was not compliant when it began, one bit each ([reasons.md](reasons.md)); 0: nothing"
+    yield "record_only", "", "found of a vehicle that should not have been running: kept, and no alarm"
+    yield "withdrawn_at", "", "when late fixes, or a correction of the registry, showed that it did not happen"
+
+
 def messages() -> str:
     """Every message id with what Dubhe does with it."""
     lines = [
@@ -117,6 +167,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "commands.md": commands,
     "messages.md": messages,
     "reasons.md": reasons,
+    "events.md": events,
 }
 
 
