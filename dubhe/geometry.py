@@ -7,21 +7,16 @@ vehicles have been within the last week, and a shape that does not fit them is t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from dubhe.options import Config, database_of
-from geofence import geojson
-from geofence.corridors import Corridor, Detour
+from dubhe.shapes import Taken, export_shapes, import_corridors, import_fences, import_stops
 from geofence.datum import Datum
-from geofence.fences import Fence
-from geofence.stops import Stop
-from storage.geometry import EVERYONE, Whom, add_shapes, list_shapes, meant_for, recent_positions, remove_shapes, whom_of
+from storage.geometry import EVERYONE, list_shapes, remove_shapes, whom_of
 
 File = Annotated[Path, typer.Argument(help="GeoJSON: a FeatureCollection or one Feature")]
 Said = Annotated[
@@ -38,110 +33,44 @@ For = Annotated[
 ]
 All = Annotated[bool, typer.Option("--all", help="for all terminals, as without --for 适用全部车辆")]
 Ids = Annotated[list[int], typer.Argument(help="ids, as list shows them")]
-
-FITTED_MIN: Final = 20
-"""Fewer positions than that say nothing about a datum."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of a file."""
-
-    ids: list[int]
-    problems: list[str]
-    warnings: list[str]
-
-
-def import_fences(url: str, document: dict[str, Any], datum: Datum, whom: Whom = EVERYONE) -> Taken:
-    """Enter fences; the datum is compared with positions near them, for fences need not lie where vehicles go."""
-    made, problems = geojson.fences(document, datum)
-
-    def warnings() -> list[str]:
-        lon, lat = _near(*recent_positions(url, meant_for(url, whom)), [point for fence in made for point in geojson_points(fence)])
-        fit = geojson.fit_of_fences(made, datum, lon, lat) if len(lon) >= FITTED_MIN else None
-        return [fit.warning] if fit and fit.best != datum and fit.warning else []
-
-    return _enter(url, "fences", made, problems, warnings, whom=whom)
-
-
-def import_corridors(url: str, document: dict[str, Any], datum: Datum, whom: Whom = EVERYONE) -> Taken:
-    """Enter corridors and detours; each corridor is compared with where the vehicles have been near it."""
-    routes, problems = geojson.routes(document, datum)
-    made = [each for each in routes if isinstance(each, Corridor)]
-    if detours := [each for each in routes if isinstance(each, Detour)]:
-        stored, _ = geojson.corridors(_collection(row.numbered for row in list_shapes(url, "corridors")), Datum.WGS84)
-        among = [*stored, *(replace(each, id=0) for each in made)]  # those of the file by name only: their ids they are yet to get
-        strange = {each.id: said for each in detours if (said := geojson.unknown(each, among))}
-        problems += strange.values()
-        routes = [each for each in routes if isinstance(each, Corridor) or each.id not in strange]
-
-    def warnings() -> list[str]:
-        lon, lat = recent_positions(url, meant_for(url, whom))
-        said = []
-        for corridor in made:
-            near = _near(lon, lat, corridor.points)
-            fit = geojson.fit_of_corridor(corridor, datum, *near) if len(near[0]) >= FITTED_MIN else None
-            if fit and fit.warning:
-                said.append(f"{corridor.name}: {fit.warning}")
-        return said
-
-    return _enter(url, "corridors", routes, problems, warnings, whom=whom)
-
-
-def import_stops(url: str, document: dict[str, Any], datum: Datum, whom: Whom = EVERYONE) -> Taken:
-    """Enter stops."""
-    made, problems = geojson.stops(document, datum)
-    return _enter(url, "stops", made, problems, list, whom=whom)
-
-
-def _collection(features: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    return {"type": "FeatureCollection", "features": list(features)}
-
-
-def geojson_points(fence: Fence) -> list[tuple[float, float]]:
-    """The places that a fence's feature names, in WGS-84."""
-    at = geojson.document([fence], Datum.WGS84)["features"][0]["geometry"]["coordinates"]
-    flat = np.array([each for ring in at for each in ring] if np.ndim(at[0]) == 2 else np.atleast_2d(at), np.float64)  # noqa: PLR2004 - rings
-    return [(float(lon), float(lat)) for lon, lat in flat]
-
-
-def _near(lon: Any, lat: Any, points: Sequence[tuple[float, float]]) -> tuple[Any, Any]:  # noqa: ANN401 - columns of degrees
-    """The positions that lie in the box around the points, with a kilometre and more to spare: a datum's error stays inside."""
-    if not points:
-        return lon[:0], lat[:0]
-    corner = np.array(points)[:, :2]
-    west, south = corner.min(axis=0) - MARGIN_DEG
-    east, north = corner.max(axis=0) + MARGIN_DEG
-    near = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
-    return lon[near], lat[near]
-
-
-MARGIN_DEG: Final = 0.01
-
-
-def _enter(
-    url: str,
-    table: str,
-    made: Sequence[Fence | Corridor | Detour | Stop],
-    problems: list[str],
-    warnings: Callable[[], list[str]],
-    *,
-    whom: Whom,
-) -> Taken:
-    if not made:
-        return Taken([], problems or ["there is no feature in it 文件中没有要素"], [])
-    said = warnings()
-    return Taken(add_shapes(url, table, geojson.document(made, Datum.WGS84)["features"], whom), problems, said)
+AnyIds = Annotated[list[int] | None, typer.Argument(help="ids, as list shows them; without any: all 全部")]
+Replace = Annotated[
+    bool,
+    typer.Option(
+        "--replace",
+        help="each feature takes the place of the shape whose id it has, as export writes it, and is meant for whom that was for"
+        " 按编号更新图形",
+    ),
+]
+Into = Annotated[Datum, typer.Option("--datum", help="what coordinates to write 输出坐标系: wgs84 (also CGCS2000), gcj02, bd09")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="write it there 输出文件; without it: to the screen")]
 
 
 def _import(
-    make: Callable[[str, dict[str, Any], Datum, Whom], Taken],
-    file: Path,
-    datum: Datum,
-    whom: list[str],
-    config: Path | None,
+    make: Callable[..., Taken], file: Path, datum: Datum, whom: list[str] | None, config: Path | None, *, everyone: bool, replacing: bool
 ) -> None:
     """Read a file, enter what can be read, say what cannot; exit status 1 when something was left out."""
+    if everyone and whom:
+        msg = "it cannot be meant for all and for some: give --all or --for 两者只能选一"
+        raise typer.BadParameter(msg)
+    stays = replacing and not everyone and not whom
+    document = _document(file)
+    if (own := _drop_whom(document)) and not stays:
+        said = f"the parties of {own} features are left out: whom they are meant for is said by --for 适用对象请用 --for 指定"
+        typer.echo(f"warning 警告: {file}: {said}", err=True)
+    with database_of(config) as url:
+        taken = make(url, document, datum, None if stays else whom_of(url, whom) if whom else EVERYONE, replacing=replacing)
+    for problem in taken.problems:
+        typer.echo(f"{file}: {problem}", err=True)
+    for warning in taken.warnings:
+        typer.echo(f"warning 警告: {warning}", err=True)
+    ids = f"; ids {taken.ids[0]} to {taken.ids[-1]}" if taken.ids else ""
+    typer.echo(f"{len(taken.ids)} {'replaced' if replacing else 'taken'}, {len(taken.problems)} refused{ids}")
+    raise typer.Exit(1 if taken.problems else 0)
+
+
+def _document(file: Path) -> dict[str, Any]:
+    """The object in a file; exit status 2 when there is none."""
     try:
         document = json.loads(file.read_text("utf-8-sig"))
     except UnicodeDecodeError:
@@ -153,31 +82,18 @@ def _import(
     if not isinstance(document, dict):
         typer.echo(f"dubhe: {file} is not GeoJSON: it is no object", err=True)
         raise typer.Exit(2)
-    if own := _drop_parties(document):
-        said = f"the parties of {own} features are left out: whom they are meant for is said by --for 适用对象请用 --for 指定"
-        typer.echo(f"warning 警告: {file}: {said}", err=True)
-    with database_of(config) as url:
-        taken = make(url, document, datum, whom_of(url, whom))
-    for problem in taken.problems:
-        typer.echo(f"{file}: {problem}", err=True)
-    for warning in taken.warnings:
-        typer.echo(f"warning 警告: {warning}", err=True)
-    typer.echo(f"{len(taken.ids)} taken, {len(taken.problems)} refused" + (f"; ids {taken.ids[0]} to {taken.ids[-1]}" if taken.ids else ""))
-    raise typer.Exit(1 if taken.problems else 0)
+    return document
 
 
-def _drop_parties(document: dict[str, Any]) -> int:
-    """Take out what the features themselves say of `parties`, which means something in the rules' own documents; how many did."""
+def _drop_whom(document: dict[str, Any]) -> int:
+    """Take out what features say of whom they are for, and count those that do.
+
+    `parties` mean something in the rules' own documents; `for` an export writes for people.
+    """
     features = document.get("features") if isinstance(document.get("features"), list) else [document]
     about = [each["properties"] for each in features or () if isinstance(each, dict) and isinstance(each.get("properties"), dict)]
-    return sum(each.pop("parties", None) is not None for each in about)
-
-
-def _whom(*, everyone: bool, whom: list[str] | None) -> list[str]:
-    if everyone and whom:
-        msg = "it cannot be meant for all and for some: give --all or --for 两者只能选一"
-        raise typer.BadParameter(msg)
-    return whom or []
+    said = [(each.pop("parties", None), each.pop("for", None)) for each in about]
+    return sum(each != (None, None) for each in said)
 
 
 def _app(table: str, one: str, about: str) -> typer.Typer:
@@ -192,6 +108,19 @@ def _app(table: str, one: str, about: str) -> typer.Typer:
         for row in rows:
             count = "all" if row.terminals is None else str(len(row.terminals))
             typer.echo(f"{row.id}\t{row.name}\t{row.feature['geometry']['type']}\t{count}\t{' '.join(row.parties)}")
+
+    @app.command("export", help=f"Write {one} as GeoJSON 导出, to import again, also with --replace; `for` says whom each is meant for.")
+    def export(datum: Into, ids: AnyIds = None, *, out: Out = None, config: Config = None) -> None:
+        with database_of(config) as url:
+            document, problems = export_shapes(url, table, ids or (), datum)
+        text = json.dumps(document, ensure_ascii=False, indent=1)
+        if out:
+            out.write_text(text + "\n", encoding="utf-8")
+        else:
+            typer.echo(text)
+        for problem in problems:
+            typer.echo(f"dubhe: {problem}", err=True)
+        raise typer.Exit(1 if problems else 0)
 
     @app.command("remove", help=f"Take {one} away 删除; what is under way about it ends.")
     def remove(ids: Ids, config: Config = None) -> None:
@@ -209,16 +138,20 @@ stop_app = _app("stops", "stops", "Stops 站点: arrivals and departures.")
 
 
 @fence_app.command("import")
-def import_fence(file: File, datum: Said, *, whom: For = None, everyone: All = False, config: Config = None) -> None:
+def import_fence(
+    file: File, datum: Said, *, whom: For = None, everyone: All = False, replacing: Replace = False, config: Config = None
+) -> None:
     """Enter fences 导入围栏: a Polygon, a Point with radius_m, a LineString with width_m.
 
     Properties: name, stay (free, out, in), day_kmh, night_kmh, dwell_s, margin_m, valid_from, valid_until, windows.
     """
-    _import(import_fences, file, datum, _whom(everyone=everyone, whom=whom), config)
+    _import(import_fences, file, datum, whom, config, everyone=everyone, replacing=replacing)
 
 
 @corridor_app.command("import")
-def import_corridor(file: File, datum: Said, *, whom: For = None, everyone: All = False, config: Config = None) -> None:
+def import_corridor(
+    file: File, datum: Said, *, whom: For = None, everyone: All = False, replacing: Replace = False, config: Config = None
+) -> None:
     """Enter corridors 导入线路: LineStrings, one for each direction.
 
     Properties: name, half_width_m and limit_kmh (one, or one for each segment), terminus_m, directed; valid_from, valid_until and windows
@@ -227,13 +160,15 @@ def import_corridor(file: File, datum: Said, *, whom: For = None, everyone: All 
     A feature with detour_of (id or name of a corridor, or a list) is an approved detour 绕行 of it: a LineString (half_width_m) or a
     Polygon, with valid_from, valid_until and approver. Who drives there has not strayed; it is kept as an incident of its own kind.
     """
-    _import(import_corridors, file, datum, _whom(everyone=everyone, whom=whom), config)
+    _import(import_corridors, file, datum, whom, config, everyone=everyone, replacing=replacing)
 
 
 @stop_app.command("import")
-def import_stop(file: File, datum: Said, *, whom: For = None, everyone: All = False, config: Config = None) -> None:
+def import_stop(
+    file: File, datum: Said, *, whom: For = None, everyone: All = False, replacing: Replace = False, config: Config = None
+) -> None:
     """Enter stops 导入站点: Points.
 
     Properties: name, radius_m, course_deg, corridor_id and sequence (its line, by the id that list shows, and its place there).
     """
-    _import(import_stops, file, datum, _whom(everyone=everyone, whom=whom), config)
+    _import(import_stops, file, datum, whom, config, everyone=everyone, replacing=replacing)

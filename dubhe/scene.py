@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final
 
-from dubhe.geometry import Taken, import_corridors, import_fences, import_stops
 from dubhe.papers import admit
+from dubhe.shapes import Taken, import_corridors, import_fences, import_stops
 from firmware_sim.fleet import Fleet, Plan, identity
 from firmware_sim.roads import DATA, line_71
 from firmware_sim.truth import Spell, strays

@@ -2,24 +2,25 @@
 
 GeoJSON has no word for a circle, a width or a rule: they stand in a feature's `properties`, named as the fields of `Fence`, `Corridor` and
 `Stop`. Shapes are converted to WGS-84 once, here. What cannot be read is a sentence about its feature; the other features stand.
-A wrong datum puts everything 250–700 m away. Nobody sees that in the numbers, but the tracks of the vehicles do: `fit_of_corridor` and
-`fit_of_fences` say how well they agree with the shapes in the datum said, and in the others.
+A wrong datum puts everything 250–700 m away. Nobody sees that in the numbers, but the tracks of the vehicles do: `fit_of_corridor`,
+`fit_of_fences` and `fit_of_stops` say how well they agree with the shapes in the datum said, and in the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import numpy as np
+import shapely
 
 from geofence import properties as properties_of
 from geofence.corridors import HALF_WIDTH_M, Corridor, CorridorIndex, Detour
-from geofence.datum import Datum, Degrees, convert
+from geofence.datum import Datum, Degrees, convert, distance_m
 from geofence.fences import FOREVER, Circle, Fence, FenceIndex, Line, Points, Polygon, Shape, Stay, enclosed, shape_of
-from geofence.stops import Stop
+from geofence.stops import Stop, StopIndex
 
 Thing = TypeVar("Thing", Fence, Corridor | Detour, Stop)
 Feature = Mapping[str, Any]
@@ -28,9 +29,12 @@ FITS_M: Final = 50.0
 """Half the tracks of a corridor's own vehicles lie nearer to it than that, or something is wrong."""
 
 
-def fences(document: Mapping[str, Any], datum: Datum) -> tuple[list[Fence], list[str]]:
-    """Fences, and what could not be read: a Point with `radius_m` is a circle, a LineString with `width_m` a line."""
-    return _read(document, datum, _fence)
+def fences(document: Mapping[str, Any], datum: Datum, ids: Collection[int] | None = None) -> tuple[list[Fence], list[str]]:
+    """Fences, and what could not be read: a Point with `radius_m` is a circle, a LineString with `width_m` a line.
+
+    Each has to have one of the `ids`, if these are given, and no two the same; so it is with the others.
+    """
+    return _read(document, datum, _fence, ids)
 
 
 def corridors(document: Mapping[str, Any], datum: Datum) -> tuple[list[Corridor], list[str]]:
@@ -44,9 +48,9 @@ def corridors(document: Mapping[str, Any], datum: Datum) -> tuple[list[Corridor]
     ], problems
 
 
-def routes(document: Mapping[str, Any], datum: Datum) -> tuple[list[Corridor | Detour], list[str]]:
+def routes(document: Mapping[str, Any], datum: Datum, ids: Collection[int] | None = None) -> tuple[list[Corridor | Detour], list[str]]:
     """Corridors and, each by itself, detours: LineStrings and Polygons that say which corridor they stand in for."""
-    return _read(document, datum, _route)
+    return _read(document, datum, _route, ids)
 
 
 def unknown(detour: Detour, among: Iterable[Corridor]) -> str | None:
@@ -57,9 +61,9 @@ def unknown(detour: Detour, among: Iterable[Corridor]) -> str | None:
     return f"{called}; `dubhe corridor list` shows ids and names 没有该线路" if missing else None
 
 
-def stops(document: Mapping[str, Any], datum: Datum) -> tuple[list[Stop], list[str]]:
+def stops(document: Mapping[str, Any], datum: Datum, ids: Collection[int] | None = None) -> tuple[list[Stop], list[str]]:
     """Stops from Points, and what could not be read."""
-    return _read(document, datum, _stop)
+    return _read(document, datum, _stop, ids)
 
 
 def document(things: Iterable[Fence | Corridor | Detour | Stop], datum: Datum) -> dict[str, Any]:
@@ -122,6 +126,21 @@ def fit_of_fences(shapes: Sequence[Fence], said: Datum, lon: Degrees, lat: Degre
     return Fit(said, {datum: share(datum) for datum in Datum}, "of the fixes inside")
 
 
+def fit_of_stops(shapes: Sequence[Stop], said: Datum, lon: Degrees, lat: Degrees) -> Fit:
+    """Of stops and fixes of vehicles that stand (WGS-84): the share of fixes that stand at one of them."""
+
+    def share(datum: Datum) -> float:
+        points = _as_if([(stop.lon, stop.lat) for stop in shapes], said, datum)
+        index = StopIndex.of(
+            [Stop(number, *at, radius_m=stop.radius_m) for number, (stop, at) in enumerate(zip(shapes, points, strict=True))]
+        )
+        place, row = index.tree.query(shapely.points(lon, lat))
+        at = distance_m(index.lon[row], index.lat[row], lon[place], lat[place]) <= index.radius_m[row]
+        return len(np.unique(place[at])) / max(len(lon), 1)
+
+    return Fit(said, {datum: share(datum) for datum in Datum}, "of the standing fixes at them")
+
+
 def _as_if(points: Points, said: Datum, datum: Datum) -> Points:
     """Points that were read as `said`, read as `datum` instead."""
     return _converted(_converted(points, Datum.WGS84, said), datum, Datum.WGS84)
@@ -146,7 +165,9 @@ def _each_point(shape: Shape, change: Callable[[Points], Points]) -> Shape:
             return Polygon([change(ring) for ring in rings])
 
 
-def _read(document: Mapping[str, Any], datum: Datum, make: Callable[[Feature, Datum, int], Thing]) -> tuple[list[Thing], list[str]]:
+def _read(
+    document: Mapping[str, Any], datum: Datum, make: Callable[[Feature, Datum, int], Thing], ids: Collection[int] | None
+) -> tuple[list[Thing], list[str]]:
     said = document.get("datum", datum)
     if said != datum:
         return [], [f"the file says that it is in {said}, the import says {datum}"]
@@ -155,11 +176,26 @@ def _read(document: Mapping[str, Any], datum: Datum, make: Callable[[Feature, Da
     problems = ["a FeatureCollection or one Feature is read, and this is neither 不是 GeoJSON 要素"] if features is None else []
     for number, feature in enumerate(features or [], 1):
         try:
-            made.append(make(feature, datum, number))
+            thing = make(feature, datum, number)
+            if ids is not None:
+                _check_id(feature["properties"], ids, {each.id for each in made})
+            made.append(thing)
         except (KeyError, ValueError) as error:
             what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
             problems.append(f"feature {number} {_name(feature)}: {what}".replace(" :", ":"))
     return made, problems
+
+
+def _check_id(properties: Mapping[str, Any] | None, ids: Collection[int], taken: Collection[int]) -> None:
+    """Raises ValueError for a feature that takes the place of nothing, or of what another one has taken."""
+    said = (properties or {}).get("id")
+    if type(said) is not int or said not in ids:
+        lacks = "it has no id" if said is None else f"there is none with the id {said!r:.{properties_of.SHOWN_MAX}}"
+        msg = f"{lacks} to take the place of: `list` shows ids, and without --replace it is entered as new 没有该编号"
+        raise ValueError(msg)
+    if said in taken:
+        msg = f"the id {said} stands twice in the file 编号重复"
+        raise ValueError(msg)
 
 
 def _features(document: Mapping[str, Any]) -> list[Any] | None:

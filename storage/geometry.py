@@ -24,6 +24,8 @@ TABLES: Final = ("fences", "corridors", "stops")
 CHANNEL: Final = "dubhe_geometry"
 QUIET_S: Final = 0.1
 """Changes that follow one another so soon are told once: each makes all shapes be read anew."""
+STANDING_KMH: Final = 5.0
+"""Who is slower calls at a stop, or stands for another reason."""
 POSITIONS_MAX: Final = 5_000
 """Recent positions that an import is compared with."""
 
@@ -90,10 +92,20 @@ _CURES: Final = {
     "terminal": "`dubhe terminal add` enters one",
     "vehicle": "`dubhe vehicle import` or `dubhe terminal add --plate` enters one",
 }
+_NAMES: Final = """
+SELECT s.id, ARRAY(
+    SELECT 'terminal:' || name FROM terminals WHERE id = ANY(s.terminals)
+    UNION ALL SELECT 'vehicle:' || plate FROM vehicles WHERE 'vehicle:' || id = ANY(s.parties)
+    UNION ALL SELECT 'line:' || name FROM lines WHERE 'line:' || id = ANY(s.parties)
+    UNION ALL SELECT 'group:' || name FROM groups WHERE 'group:' || id = ANY(s.parties)
+    ORDER BY 1
+) FROM {} s WHERE s.terminals IS NOT NULL OR s.parties IS NOT NULL
+"""
 _MEANT_FOR: Final = "SELECT dubhe_meant_for(%s, %s)"
 _POSITIONS: Final = """
 SELECT lon, lat FROM fixes
 WHERE (%(terminals)s::bigint[] IS NULL OR terminal_id = ANY(%(terminals)s)) AND valid AND time > now() - interval '7 days' AND time < now()
+    AND coalesce(speed_kmh, 0) <= %(kmh)s
 ORDER BY time DESC LIMIT %(count)s
 """
 
@@ -161,16 +173,46 @@ def add_shapes(url: str, table: str, features: Sequence[dict[str, Any]], whom: W
     ids = []
     with connect(url, "dubhe geometry") as conn, conn.transaction():
         for feature in features:
-            row = conn.execute(insert, (clean(str(feature["properties"].get("name", ""))), jsonb(feature), *whom.columns)).fetchone()
+            row = conn.execute(insert, (_name_of(feature), jsonb(feature), *whom.columns)).fetchone()
             assert row is not None, "an insert returns its row"
             ids.append(int(row[0]))
     return ids
+
+
+def names_of(url: str, table: str) -> dict[int, list[str]]:
+    """Whom the shapes of a table are meant for, as `whom_of` understands it; those for all are left out."""
+    with connect(url, "dubhe geometry") as conn:
+        return dict(conn.execute(sql.SQL(_NAMES).format(sql.Identifier(table))).fetchall())
 
 
 def list_shapes(url: str, table: str) -> list[ShapeRow]:
     """The shapes of a table."""
     with connect(url, "dubhe geometry") as conn:
         return [ShapeRow(*row) for row in conn.execute(sql.SQL(_SHAPES).format(sql.Identifier(table))).fetchall()]
+
+
+def replace_shapes(url: str, table: str, features: Mapping[int, dict[str, Any]], whom: Whom | None) -> list[int]:
+    """Put features, by id, in the place of shapes, all or none, and have them meant for others unless `whom` is None.
+
+    Gives the ids of those that were there.
+    """
+    update = sql.SQL(
+        "UPDATE {} SET name = %(name)s, feature = %(feature)s,"
+        " terminals = CASE WHEN %(stays)s THEN terminals ELSE %(terminals)s END,"
+        " parties = CASE WHEN %(stays)s THEN parties ELSE %(parties)s END WHERE id = %(id)s RETURNING id"
+    ).format(sql.Identifier(table))
+    terminals, parties = (whom or EVERYONE).columns
+    values = {"stays": whom is None, "terminals": terminals, "parties": parties}
+    with connect(url, "dubhe geometry") as conn, conn.transaction():
+        found = [
+            conn.execute(update, values | {"id": number, "name": _name_of(feature), "feature": jsonb(feature)}).fetchall()
+            for number, feature in features.items()
+        ]
+    return [number for rows in found for (number,) in rows]
+
+
+def _name_of(feature: Mapping[str, Any]) -> str:
+    return clean(str(feature["properties"].get("name", "")))
 
 
 def remove_shapes(url: str, table: str, ids: Sequence[int]) -> list[int]:
@@ -208,7 +250,18 @@ def _meant_for(conn: Conn, whom: Whom) -> list[int] | None:
 
 def recent_positions(url: str, terminals: Sequence[int] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Longitudes and latitudes of the newest fixes of these terminals, or of all, within the last week."""
+    return _positions(url, terminals, kmh_max=np.inf)
+
+
+def standing_positions(url: str, terminals: Sequence[int] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Those of fixes that stand, each place once (to 10 m): a night in the depot says no more than a minute there."""
+    lon, lat = _positions(url, terminals, kmh_max=STANDING_KMH)
+    _, first = np.unique(np.round((lon + 1j * lat) * 1e4), return_index=True)
+    return lon[first], lat[first]
+
+
+def _positions(url: str, terminals: Sequence[int] | None, *, kmh_max: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     with connect(url, "dubhe geometry") as conn:
-        values = {"terminals": None if terminals is None else list(terminals), "count": POSITIONS_MAX}
+        values = {"terminals": None if terminals is None else list(terminals), "count": POSITIONS_MAX, "kmh": kmh_max}
         at = np.array(conn.execute(_POSITIONS, values).fetchall(), np.float64).reshape(-1, 2)
     return at[:, 0], at[:, 1]

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fix_cli import Dubhe
 from fix_db import rows
+from geofence.datum import Datum, convert
 
 LINE = [[121.40, 31.20], [121.45, 31.20], [121.50, 31.22]]
 RING = [[121.44, 31.19], [121.46, 31.19], [121.46, 31.21], [121.44, 31.21], [121.44, 31.19]]
@@ -59,3 +61,89 @@ def test_a_terminal_is_not_sent_a_corridor_that_has_detours_nor_a_detour(dubhe: 
 
     code, out, _ = dubhe("corridor", "push", "1", "2", "--to", "13800138000")
     assert (code, "it has detours" in out, "it is a detour" in out) == (1, True, True)
+
+
+SHAPES: dict[str, list[dict[str, Any]]] = {
+    "fence": [
+        feature(
+            "Polygon", [RING, [[121.451, 31.2], [121.452, 31.2], [121.452, 31.201], [121.451, 31.2]]], name="车场", stay="in", dwell_s=60
+        ),
+        feature("Point", LINE[0], name="学校", radius_m=120, day_kmh=30, windows="mon-fri 07:00-19:00", valid_until="2027-01-01"),
+        feature("LineString", LINE, width_m=60, margin_m=12),
+    ],
+    "corridor": [
+        feature("LineString", LINE, name="71路", half_width_m=[40, 60], limit_kmh=50, directed=False, windows="05:30-22:00"),
+        feature("LineString", LINE, name="绕行", half_width_m=45, detour_of=["71路"], approver="王", valid_from="2026-01-01"),
+        feature("Polygon", [RING], name="施工", detour_of=["71路"]),
+    ],
+    "stop": [feature("Point", LINE[1], name="外滩", radius_m=80, course_deg=90, corridor_id=1, sequence=3)],
+}
+
+
+@pytest.mark.parametrize("datum", Datum)
+@pytest.mark.parametrize("noun", SHAPES)
+def test_what_goes_out_comes_in_again_the_same_to_a_millimetre(  # noqa: PLR0917 - two of them are its table
+    dubhe: Dubhe, entered: Entered, database_url: str, tmp_path: Path, noun: str, datum: Datum
+) -> None:
+    dubhe("line", "add", "71路")
+    assert entered(noun, *SHAPES[noun], options=("--for", "line:71路"))[0] == 0
+    before = rows(database_url, f"SELECT id, name, feature, terminals, parties FROM {noun}s ORDER BY id")
+    file = tmp_path / "out.geojson"
+
+    assert dubhe(noun, "export", "--datum", datum, "--out", str(file)) == (0, "", "")
+    written = json.loads(file.read_text("utf-8"))
+    code, out, why = dubhe(noun, "import", str(file), "--datum", datum, "--replace")
+    assert (code, out, why) == (0, f"{len(before)} replaced, 0 refused; ids 1 to {len(before)}\n", "")
+    after = rows(database_url, f"SELECT id, name, feature, terminals, parties FROM {noun}s ORDER BY id")
+    assert [{**each[2], "geometry": None} for each in before] == [{**each[2], "geometry": None} for each in after]
+    assert [each[:2] + each[3:] for each in before] == [each[:2] + each[3:] for each in after]
+    assert np.abs(places(before) - places(after)).max() < 1e-8
+    assert [(each["properties"]["id"], each["properties"]["for"]) for each in written["features"]] == [
+        (row[0], ["line:71路"]) for row in before
+    ]
+    lon, lat = convert(*places(before).T, Datum.WGS84, datum)
+    shown = np.concatenate([flat(each["geometry"]["coordinates"]) for each in written["features"]])
+    assert np.abs(shown - np.stack((lon, lat), axis=1)).max() < 1e-8
+
+
+def flat(coordinates: Any) -> np.ndarray:
+    return np.array(json.dumps(coordinates).replace("[", "").replace("]", "").split(","), float).reshape(-1, 2)
+
+
+def places(found: list[tuple[Any, ...]]) -> np.ndarray:
+    return np.concatenate([flat(row[2]["geometry"]["coordinates"]) for row in found])
+
+
+def test_some_are_written_to_the_screen_and_one_that_is_not_there_is_said(dubhe: Dubhe, entered: Entered) -> None:
+    entered("fence", *SHAPES["fence"])
+
+    code, out, why = dubhe("fence", "export", "3", "9", "--datum", "gcj02")
+    assert (code, why) == (1, "dubhe: there is no shape 9; `list` shows ids 没有该编号\n")
+    written = json.loads(out)
+    assert ("gcj02", [3]) == (written["datum"], [each["properties"]["id"] for each in written["features"]])
+    assert "for" not in written["features"][0]["properties"], "it is for all"
+
+
+def test_what_takes_no_place_is_refused_and_spoils_no_other(entered: Entered, database_url: str) -> None:
+    entered("fence", *SHAPES["fence"])
+    circle = [feature("Point", LINE[0], radius_m=9, name="a", **said) for said in ({}, {"id": 7}, {"id": "2"}, {"id": 2}, {"id": 2})]
+
+    code, out, why = entered("fence", *circle, options=("--replace",))
+    assert (code, out) == (1, "1 replaced, 4 refused; ids 2 to 2\n")
+    for sentence in ("feature 1 a: it has no id", "feature 2 a: there is none with the id 7", "feature 3 a: there is none with the id '2'"):
+        assert f"{sentence} to take the place of: `list` shows ids, and without --replace it is entered as new" in why
+    assert "feature 5 a: the id 2 stands twice" in why
+    assert [("车场",), ("a",), ("",)] == rows(database_url, "SELECT name FROM fences ORDER BY id")
+
+
+def test_whom_a_shape_is_for_stays_when_it_is_replaced_unless_it_is_said(dubhe: Dubhe, entered: Entered, database_url: str) -> None:
+    for line in ("71路", "72路"):
+        dubhe("line", "add", line)
+    entered("fence", feature("Point", LINE[0], radius_m=9), options=("--for", "line:71路"))
+    changed = feature("Point", LINE[1], radius_m=90, id=1)
+    now: list[Any] = []
+    for options in (("--replace",), ("--replace", "--for", "line:72路"), ("--replace", "--all")):
+        assert entered("fence", changed, options=options)[0] == 0
+        now += rows(database_url, "SELECT parties, (feature->'properties'->>'radius_m')::float FROM fences")
+
+    assert [(["line:1"], 90), (["line:2"], 90), (None, 90)] == now

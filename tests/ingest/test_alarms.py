@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dubhe.geometry import import_corridors, import_fences
+from dubhe.shapes import import_corridors, import_fences
 from fix_db import rows
 from fix_worker import play, worker
 from geofence.datum import Datum

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from compliance.vehicles import Reason
-from dubhe.geometry import import_fences
+from dubhe.shapes import import_fences
 from fix_db import rows
 from fix_worker import play, stored, until, worker
 from geofence.datum import Datum

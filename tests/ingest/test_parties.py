@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dubhe.geometry import import_fences
+from dubhe.shapes import import_fences
 from fix_cli import Dubhe
 from fix_db import rows
 from fix_worker import Raw, play, until, worker

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 import ingest.rules
-from dubhe.geometry import import_corridors, import_fences
+from dubhe.shapes import import_corridors, import_fences, import_stops
 from fix_db import rows
 from fix_drives import Drive, grid, stretch
 from fix_worker import Raw, play, report, stored, until, worker
@@ -294,6 +294,25 @@ def test_shapes_come_into_force_and_go_without_a_restart(database_url: str) -> N
     play(story())
 
 
+def test_a_fence_that_is_replaced_while_one_is_inside_is_left_where_it_now_ends(database_url: str) -> None:
+    async def story() -> None:
+        code = registered(database_url)
+        (number,) = import_fences(database_url, square(0), Datum.WGS84).ids
+        async with worker(database_url) as (running, port):
+            terminal = await drive(port, code, through(0, 8))
+            ((event,),) = rows(database_url, "SELECT id FROM events WHERE kind = 'inside' AND ended_at IS NULL")
+            before = running.rules.atlas.value
+            assert import_fences(database_url, square(0, 800, id=number), Datum.WGS84, None, replacing=True).ids == [number]
+            await until(lambda: running.rules.atlas.value is not before)
+            for body in through(8, 14):
+                assert await terminal.result(0x0200, body) == 0
+            left = [(event, number, 1_400 // 100 * STEP_S)]
+            lasted = "SELECT id, subject, extract(epoch FROM ended_at - (SELECT min(time) FROM fixes))::int FROM events"
+            assert rows(database_url, lasted) == left, "at the first report beyond 800 m"
+
+    play(story())
+
+
 def test_a_fence_for_others_is_not_ours(database_url: str) -> None:
     async def story() -> None:
         code, other = registered(database_url), registered(database_url, "13800138001")
@@ -349,6 +368,25 @@ def test_a_corridor_in_the_wrong_datum_is_taken_with_a_warning(database_url: str
     (warning,) = import_corridors(database_url, drawn, Datum.WGS84).warnings
     assert "gcj02" in warning
     assert import_corridors(database_url, drawn, Datum.GCJ02).warnings == []
+
+
+def test_stops_in_the_wrong_datum_are_taken_with_a_warning_once_vehicles_have_stood_at_them(database_url: str) -> None:
+    async def story() -> None:
+        async with worker(database_url) as (_, port):
+            await drive(port, registered(database_url), through(0, 60))
+
+    def drawn(datum: Datum) -> dict[str, Any]:
+        lon, lat = convert(LON + np.arange(0, 4_000, 500) * EAST, np.full(8, LAT), Datum.WGS84, datum)
+        places = [{"type": "Point", "coordinates": [x, y]} for x, y in zip(lon.tolist(), lat.tolist(), strict=True)]
+        return {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": at, "properties": {}} for at in places]}
+
+    play(story())
+    rows(database_url, "UPDATE fixes SET time = now() - (timestamptz '2026-11-25' - time) / 10 RETURNING 1")
+    assert import_stops(database_url, drawn(Datum.GCJ02), Datum.WGS84).warnings == [], "nobody has stood anywhere yet"
+    rows(database_url, "UPDATE fixes SET speed_kmh = 0 RETURNING 1")
+    (warning,) = import_stops(database_url, drawn(Datum.GCJ02), Datum.WGS84).warnings
+    assert "were they drawn on a gcj02 map" in warning
+    assert import_stops(database_url, drawn(Datum.GCJ02), Datum.GCJ02).warnings == []
 
 
 def test_what_cannot_be_read_is_said_by_feature_and_the_rest_is_taken(database_url: str) -> None:
