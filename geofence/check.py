@@ -6,7 +6,7 @@
 
 It is a pure function of fixes, atlas and state: no clock, nothing written. The same fixes give the same incidents in any order and in
 any batches, as long as a late one is within the state's window; the rows of those that are not come back in `stale`, for the stored
-track of their terminals to be judged again from an empty state.
+track of their terminals to be judged again from an older state (`again.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tracks.batch import Batch, column
 from tracks.event import EventBatch, Kind, together
 from tracks.fix import ABSENT, FixBatch
 from tracks.spans import Index
-from tracks.track import Memory, Rule, among, pick
+from tracks.track import Memory, Rule, among, pick, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,13 @@ class RewoundBatch(Batch):
 
     terminal_id: Index = column("int64", "", "the registry's key of the terminal")
     since_us: Index = column("int64", "µs since 1970 UTC", "time of the last fix that was not judged again")
+
+    def spared(self, events: EventBatch) -> EventBatch:
+        """Of the events told before, those that have not been judged again."""
+        if len(self) == 0:
+            return events
+        row = rows_of(events.terminal_id, self.terminal_id)
+        return events.take(np.flatnonzero((row < 0) | (events.opened_us <= self.since_us[row])))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Quality(IntFlag):
     DRIFT = 1024
     """The vehicle stands; its position is taken to be where it stopped."""
     STALE = 2048
-    """Older than the window in which late fixes are taken up: judge it from the stored track."""
+    """Came later than the window of late fixes reaches, and is not judged yet; gone when it has been, with the stored track."""
 
 
 CLOCK: Final = Quality.FUTURE | Quality.PAST | Quality.UNDATED

@@ -101,6 +101,14 @@ class State:
         """What rules remember of them now."""
         return self._remembered(self.find(terminal_id), np.zeros(len(terminal_id), np.int64))
 
+    def under_way(self, terminal_id: Index) -> Incidents:
+        """Their incidents under way now; owners are the rows of `terminal_id`."""
+        return self._under_way(self.find(terminal_id), np.zeros(len(terminal_id), np.int64))
+
+    def last_us(self, terminal_id: int) -> int:
+        """The time of its newest fix."""
+        return int(self._last[self.find(np.array([terminal_id]))[0], 0])
+
     def arrange(self, terminal_id: Index, sample: NDArray[Any], source: Index) -> tuple[Work, Index]:
         """Lay out the samples (each of `terminal_id`, from row `source` of the batch); and the sources that are too late to take up."""
         ids, owner = np.unique(terminal_id, return_inverse=True)

@@ -43,6 +43,12 @@ EVENTS = Counter(
     ["word"],
     registry=REGISTRY,
 )
+LATE = Counter(
+    "gateway_late_fixes",
+    "Fixes that came too late to be judged with those around them, by what has become of them: judged after all, or too_late for that",
+    ["fate"],
+    registry=REGISTRY,
+)
 FIXES = Counter("gateway_fixes", "Fixes committed or repeated, by the door they came through", ["door"], registry=REGISTRY)
 MQTT_MESSAGES = Counter("gateway_mqtt_messages", "Messages from the broker, by what they carry", ["kind"], registry=REGISTRY)
 MQTT_AGAIN = Counter("gateway_mqtt_redelivered", "Messages that the broker sent a second time", registry=REGISTRY)

@@ -79,7 +79,7 @@ class Pipeline:
     report: Callable[[BatchReport], None]
     committed: list[Callable[[int], None]] = field(default_factory=list)
     """Told the number of each batch that is kept, in order: doors that acknowledge do so then."""
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from the start of a commit to its end, in the order of reading."""
     _settling: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -92,7 +92,7 @@ class Pipeline:
                 read = await self._patiently(self.reader.read, gathered)
             except Exception:  # noqa: BLE001 - our own fault; `settle` corners it
                 read = None
-            await self._turn.acquire()
+            await self.turn.acquire()
             task = asyncio.create_task(self.settle(gathered, read))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
@@ -124,7 +124,7 @@ class Pipeline:
                 acknowledge(gathered.number)
             return committed
         finally:
-            self._turn.release()
+            self.turn.release()
 
     async def commit(self, read: Read) -> CommitReport:
         """One transaction; what the rules find in the fixes is stored with them, and becomes their state afterwards."""

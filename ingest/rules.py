@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -18,7 +18,9 @@ from typing import Final
 import numpy as np
 import structlog
 
+from geofence.again import lasting
 from geofence.check import Atlas, Checked, RewoundBatch, begin, check
+from geofence.state import State
 from ingest.atlas import atlas_now
 from ingest.current import Current
 from ingest.regime import Regime, regime_now
@@ -29,7 +31,6 @@ from storage.geometry import GeometryStore
 from storage.rules import RuleStore, SavedState, Told
 from tracks.event import EventBatch
 from tracks.fix import ABSENT, FixBatch
-from tracks.track import rows_of
 
 log: Final = structlog.get_logger("dubhe.rules")
 
@@ -49,6 +50,8 @@ class Judged:
     checked: Checked
     received_us: int
     """When the batch's first fix was received."""
+    too_late: int
+    """Fixes that are never judged: they came later than `late_days_max` allows."""
 
 
 class Rules:
@@ -75,6 +78,11 @@ class Rules:
         self._heard_us = 0
         self.words: Counter[str] = Counter()
         """What has been told since the metrics were last published."""
+        self.late: Counter[str] = Counter()
+        """What has become of fixes that came too late for the window, likewise."""
+        self.saving = asyncio.Lock()
+        """Held while states are written, so that an older one never follows a newer."""
+        self._late_us_max = settings.late_days_max * 86_400_000_000
 
     async def judge(self, fixes: FixBatch) -> Judged | None:
         """What is to be stored beside the fixes; None when there is nothing to judge, or when we fail: fixes are kept all the same."""
@@ -97,6 +105,8 @@ class Rules:
         self._state.adopt(judged.checked.change)
         self._recalled.clear()
         self.words.update(judged.checked.events.words())
+        if judged.too_late:
+            self.late["too_late"] += judged.too_late
         self._heard_us = judged.received_us
         changed = dict.fromkeys(judged.checked.change.work.terminal_id.tolist(), time.monotonic())
         self._changed.update((each, changed[each]) for each in (changed.keys() & self._begun_us.keys()) - self._changed.keys())
@@ -117,6 +127,31 @@ class Rules:
     async def look_again(self) -> None:
         """Take terminals up anew of which another worker has committed something that was on its way when they came here, for ever."""
         async for terminal_id in self.store.strays():
+            self._put_down(terminal_id)
+
+    def begun_us(self) -> dict[int, int]:
+        """The terminals that live here, and since when their states know what happened."""
+        return {each: begun_us for each, begun_us in self._begun_us.items() if each not in self._elsewhere}
+
+    def lasting(self, terminal_ids: Sequence[int]) -> EventBatch:
+        """What is under way of some terminals."""
+        return lasting(self._state, np.array(terminal_ids, np.int64))
+
+    def remade(self, state: State, begun_us: Mapping[int, int]) -> list[SavedState]:
+        """States made anew of all that is committed, as they are to be saved."""
+        return [saved_of(state, each, self._heard_us, since_us) for each, since_us in begun_us.items()]
+
+    def replace(self, states: Iterable[SavedState]) -> None:
+        """They are saved: go on with them."""
+        for each in states:
+            self._state.forget([each.terminal_id])
+            self._state.unpack(each.packed)
+            self._begun_us[each.terminal_id] = each.begun_us
+            self._changed.pop(each.terminal_id, None)
+
+    def put_down(self, terminal_ids: Iterable[int]) -> None:
+        """Take these up anew when they are heard again."""
+        for terminal_id in terminal_ids:
             self._put_down(terminal_id)
 
     def _put_down(self, terminal_id: int) -> None:
@@ -151,17 +186,17 @@ class Rules:
             self._strays |= strays
 
     async def _save(self, terminal_ids: list[int]) -> None:
-        state = self._state
-        states = [SavedState(each, self._heard_us, self._begun_us[each], state.reach_us(each), state.pack(each)) for each in terminal_ids]
-        if not states:
-            return
-        since = [self._changed.pop(each) for each in terminal_ids]
-        try:
-            await self.store.save(states)
-        except StoreUnavailable as error:
-            log.warning("what the rules remember could not be saved; it is tried again", why=str(error))
-            waiting = {each: at for each, at in zip(terminal_ids, since, strict=True) if each in self._begun_us}
-            self._changed = waiting | self._changed
+        async with self.saving:
+            terminal_ids = [each for each in terminal_ids if each in self._changed]
+            if not terminal_ids:
+                return
+            since = [self._changed.pop(each) for each in terminal_ids]
+            try:
+                await self.store.save([saved_of(self._state, each, self._heard_us, self._begun_us[each]) for each in terminal_ids])
+            except StoreUnavailable as error:
+                log.warning("what the rules remember could not be saved; it is tried again", why=str(error))
+                waiting = {each: at for each, at in zip(terminal_ids, since, strict=True) if each in self._begun_us}
+                self._changed = waiting | self._changed
 
     async def _take_up(self, fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
         """Bring in the terminals that are not here yet: what was saved of them, and on top of it the fixes stored since."""
@@ -206,12 +241,15 @@ class Rules:
         every = [*self._recalled, checked]
         events = EventBatch.empty()
         for each in every:
-            events = EventBatch.concat([_standing(events, each.rewound), each.events])
+            events = EventBatch.concat([each.rewound.spared(events), each.events])
         events = events.take(events.latest())
         rewound = RewoundBatch.concat([each.rewound for each in every])
         received_us = int(fixes.received_us.min())
-        if not len(events) and not len(rewound):
-            return Judged(None, checked, received_us)
+        stale = fixes.take(checked.stale)
+        late = stale.take(stale.received_us - stale.time_us <= self._late_us_max)
+        too_late = len(stale) - len(late)
+        if not len(events) and not len(rewound) and not len(late):
+            return Judged(None, checked, received_us, too_late)
         now_us = int(fixes.received_us.max())  # for one that has logged in elsewhere meanwhile
         begun = np.array([self._begun_us.get(each, now_us) for each in rewound.terminal_id.tolist()], np.int64)
         told = Told(
@@ -219,8 +257,14 @@ class Rules:
             reasons=regime.reasons(events.vehicle_id, events.start_us),
             rewound_id=rewound.terminal_id,
             since_us=np.maximum(rewound.since_us, begun - 1),
+            late=_first_us(late),
         )
-        return Judged(told, checked, received_us)
+        return Judged(told, checked, received_us, too_late)
+
+
+def saved_of(state: State, terminal_id: int, at_us: int, begun_us: int) -> SavedState:
+    """What is remembered of a terminal, to be kept; `at_us`: everything received before is in it."""
+    return SavedState(terminal_id, at_us, begun_us, state.reach_us(terminal_id), state.last_us(terminal_id), state.pack(terminal_id))
 
 
 def _first_us(fixes: FixBatch) -> dict[int, int]:
@@ -229,11 +273,3 @@ def _first_us(fixes: FixBatch) -> dict[int, int]:
     first_us = np.full(len(ids), np.iinfo(np.int64).max)
     np.minimum.at(first_us, owner, fixes.time_us)
     return dict(zip(ids.tolist(), first_us.tolist(), strict=True))
-
-
-def _standing(events: EventBatch, rewound: RewoundBatch) -> EventBatch:
-    """The events without what has been judged again since."""
-    if len(rewound) == 0:
-        return events
-    row = rows_of(events.terminal_id, rewound.terminal_id)
-    return events.take(np.flatnonzero((row < 0) | (events.opened_us <= rewound.since_us[row])))

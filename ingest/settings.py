@@ -120,6 +120,9 @@ class Settings:
     offline_minutes_max: int = _number(1_440, 1, 525_600, "silence for longer in duty_hours is an incident")
     duty_hours: str = _text("", "when vehicles have to be online, and running while not compliant counts", "windows")
     utc_offset_minutes: int = _number(480, -720, 840, "local time of duty_hours, of fences' windows and of nights, in minutes ahead of UTC")
+    late_days_max: int = _number(
+        7, 0, 14, "fixes that come more days late are stored, and judged by no rule unless they are among the newest 128 of a terminal"
+    )
     login_failures_max: int = _number(5, 1, 1_000, "wrong authentication codes from one address before the lock-out")
     lockout_s: int = _number(300, 1, 86_400, "how long a terminal is refused from that address after too many wrong codes")
     broken_frames_max: int = _number(1_000, 10, 1_000_000, "broken frames in one batch before their connection is closed")

@@ -20,6 +20,7 @@ from typing import Any, Final
 import structlog
 import uvloop
 
+from geofence.quality import Quality
 from ingest import log as logs
 from ingest import metrics
 from ingest.attachments import AttachmentDoor
@@ -28,6 +29,7 @@ from ingest.commands import Dispatcher
 from ingest.conversation import Conversation, Lockout
 from ingest.desk import Desk
 from ingest.gather import Gather
+from ingest.hindsight import Hindsight
 from ingest.links import LinkTable, SessionTable
 from ingest.mqtt import MqttDoor
 from ingest.nmea import NmeaDoor, NmeaLink
@@ -43,6 +45,7 @@ from storage.commands import CommandStore
 from storage.errors import SchemaOutdated, StoreUnavailable
 from storage.fleet import FleetStore
 from storage.geometry import GeometryStore
+from storage.hindsight import HindsightStore
 from storage.lease import BROKER, SWEEP, Lease
 from storage.media import MediaStore
 from storage.migrate import require_current
@@ -83,6 +86,7 @@ class Worker:
     said: SaidStore = field(init=False)
     rules: Rules = field(init=False)
     sweeper: Sweeper = field(init=False)
+    hindsight: Hindsight = field(init=False)
     media: MediaStore = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     parts: Parts = field(init=False)
@@ -129,10 +133,18 @@ class Worker:
         await self.registry.forget(self.name)
         pipeline = Pipeline(gather=self.gather, reader=self._reader(), writer=self.writer, rules=self.rules, report=metrics.observe_batch)
         pipeline.committed.append(self._free_closed)
+        self.hindsight = self._hindsight(pipeline)
         loop = asyncio.get_running_loop()
         doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._hear_logins()]
         doing += [self.dispatcher.run(), self.dispatcher.listen(), self.dispatcher.sweep(), self.parts.run()]
-        doing += [self.rules.atlas.listen(), self.rules.regime.listen(), self.rules.keep(), self.rules.look_again(), self.sweeper.run()]
+        doing += [
+            self.rules.atlas.listen(),
+            self.rules.regime.listen(),
+            self.rules.keep(),
+            self.rules.look_again(),
+            self.sweeper.run(),
+            self.hindsight.run(),
+        ]
         host, port = host_port(at.tcp_listen)
         self._servers.append(await loop.create_server(lambda: TcpLink(self.porter), host, port, reuse_port=True, backlog=LISTEN_BACKLOG))
         if at.udp_listen:
@@ -161,6 +173,13 @@ class Worker:
             "attachments": at.attachment_listen or None,
         }
         log.info("listening", **doors, admission=at.admission, pid=os.getpid())
+
+    def _hindsight(self, pipeline: Pipeline) -> Hindsight:
+        def calm() -> bool:
+            return not self.gather.paused and self.gather.backlog_bytes < self.settings.batch_bytes_max
+
+        store = HindsightStore(self.url, Quality.STALE)
+        return Hindsight(store, self.rules, pipeline.turn, calm, late_days_max=self.settings.late_days_max)
 
     def _reader(self) -> Reader:
         at = self.settings
@@ -240,6 +259,7 @@ class Worker:
             await self.attachments.close()
         await self.rules.close()
         await self.sweeper.close()
+        await self.hindsight.close()
         await self.media.close()
         await self.dispatcher.store.close()
         await self.registry.close()
@@ -307,6 +327,7 @@ class Worker:
         metrics.AWAY.set(DATABASE_AWAY in self.gather.holds)
         metrics.observe_counts(metrics.EVENTS, self.rules.words)
         metrics.observe_counts(metrics.EVENTS, self.sweeper.words)
+        metrics.observe_counts(metrics.LATE, self.rules.late)
         metrics.observe_counts(metrics.REFUSED, self.porter.refused)
         metrics.observe_counts(metrics.CLOSED, self.porter.closed)
         if self.mqtt:

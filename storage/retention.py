@@ -90,6 +90,8 @@ def _forget_silent(conn: Conn, oldest: datetime, now: datetime) -> int:
     while True:
         with conn.transaction():
             terminals = [each for (each,) in conn.execute(_SILENT, {"oldest": oldest, "portion": PORTION_ROWS})]
+            conn.execute("DELETE FROM rule_copies WHERE terminal_id = ANY(%s)", (terminals,))
+            conn.execute("DELETE FROM late_terminals WHERE terminal_id = ANY(%s)", (terminals,))
             conn.execute(ABANDON, {"terminals": terminals, "before": oldest})
             conn.execute(_SILENCE, {"terminals": terminals, "now": now})
         if not terminals:

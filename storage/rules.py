@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -42,6 +42,8 @@ class Told:
     """Terminals whose recent past was judged again …"""
     since_us: Index
     """… since when: what opened later and is not among the events did not happen."""
+    late: Mapping[int, int] = field(default_factory=dict)
+    """Terminals with fixes that came too late to be judged now, and the time of the earliest, in µs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class SavedState:
     """What opened before, it knows nothing of."""
     reach_us: int
     """What is not later is too late to be taken up."""
+    last_us: int
+    """Time of the newest fix in it."""
     packed: bytes
 
 
@@ -63,7 +67,8 @@ def since_epoch(expression: str) -> str:
     return f"timestamptz 'epoch' + {expression} * interval '1 microsecond'"
 
 
-def _micros(column: str) -> str:
+def micros(column: str) -> str:
+    """A time in µs since 1970."""
     return f"(extract(epoch FROM {column}) * 1000000)::bigint"
 
 
@@ -109,7 +114,8 @@ FROM unnest(%(terminals)s::bigint[], %(since)s::bigint[]) AS r (terminal_id, sin
 WHERE e.terminal_id = r.terminal_id AND e.opened_at > {since_epoch("r.since")} AND e.withdrawn_at IS NULL AND NOT e.id = ANY(%(ids)s)
 """  # noqa: S608 - our own words
 _RECALL: Final = f"""
-SELECT terminal_id, {_micros("at")}, {_micros("begun_at")}, {_micros("reach_at")}, packed FROM rule_states WHERE terminal_id = ANY(%s)
+SELECT terminal_id, {micros("at")}, {micros("begun_at")}, {micros("reach_at")}, coalesce({micros("last_at")}, 0), packed
+FROM rule_states WHERE terminal_id = ANY(%s)
 """  # noqa: S608 - our own words
 ABANDON: Final = f"""
 UPDATE events SET ended = '{Ended.GAP.name.lower()}', ended_at = last_at
@@ -117,18 +123,35 @@ WHERE terminal_id = ANY(%(terminals)s) AND ended_at IS NULL AND withdrawn_at IS 
     AND last_at < %(before)s
 """  # noqa: S608 - our own words
 """Ends the open incidents of terminals whose states are lost, if they were last seen before a moment; silence is the sweeper's."""
-_SAVE: Final = f"""
-INSERT INTO rule_states (terminal_id, at, begun_at, reach_at, packed)
-SELECT terminal_id, {since_epoch("at")}, {since_epoch("begun_at")}, {since_epoch("reach_at")}, packed
-FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bytea[]) AS given (terminal_id, at, begun_at, reach_at, packed)
+STATES: Final = f"""
+SELECT terminal_id, {since_epoch("at")} AS at, {since_epoch("begun_at")} AS begun_at, {since_epoch("reach_at")} AS reach_at,
+    {since_epoch("last_at")} AS last_at, packed
+FROM unnest(%(ids)s::bigint[], %(at)s::bigint[], %(begun)s::bigint[], %(reach)s::bigint[], %(last)s::bigint[], %(packed)s::bytea[])
+    AS state (terminal_id, at, begun_at, reach_at, last_at, packed)
 ORDER BY terminal_id
+"""  # noqa: S608 - our own words
+"""Rows of `rule_states` from `state_columns`."""
+_SAVE: Final = f"""
+WITH given AS ({STATES}), kept AS (
+    INSERT INTO rule_copies (terminal_id, last_at, begun_at, reach_at, packed)
+    SELECT s.terminal_id, s.last_at, s.begun_at, s.reach_at, s.packed FROM rule_states s JOIN given USING (terminal_id)
+    WHERE s.last_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM rule_copies c WHERE c.terminal_id = s.terminal_id AND c.last_at > s.last_at - interval '1 day')
+    ON CONFLICT DO NOTHING)
+INSERT INTO rule_states (terminal_id, at, begun_at, reach_at, last_at, packed) SELECT * FROM given
 ON CONFLICT (terminal_id) DO UPDATE
-SET at = excluded.at, begun_at = excluded.begun_at, reach_at = excluded.reach_at, packed = excluded.packed
+SET at = excluded.at, begun_at = excluded.begun_at, reach_at = excluded.reach_at, last_at = excluded.last_at, packed = excluded.packed
 WHERE rule_states.at <= excluded.at
 """  # noqa: S608 - our own words
-FIX_COLUMNS: Final = f"""f.terminal_id, coalesce(f.vehicle_id, {ABSENT}), {_micros("f.time")} AS time_us, f.dated, f.lat, f.lon,
+"""What is written over is kept beside once a day, for late fixes to be judged from."""
+_LATE: Final = f"""
+INSERT INTO late_terminals (terminal_id, since)
+SELECT terminal_id, {since_epoch("since")} FROM unnest(%s::bigint[], %s::bigint[]) AS late (terminal_id, since) ORDER BY terminal_id
+ON CONFLICT (terminal_id) DO UPDATE SET since = least(late_terminals.since, excluded.since), at = excluded.at
+"""  # noqa: S608 - our own words
+FIX_COLUMNS: Final = f"""f.terminal_id, coalesce(f.vehicle_id, {ABSENT}), {micros("f.time")} AS time_us, f.dated, f.lat, f.lon,
     f.speed_kmh, f.course_deg, f.valid, f.alarm_bits, f.status_bits, coalesce(f.satellites, {ABSENT}),
-    f.source, f.backfill, {_micros("f.received_at")}, f.digest"""
+    f.source, f.backfill, {micros("f.received_at")}, f.digest"""
 """Of the table `fixes` as f, what rules look at."""
 _SINCE: Final = f"""
 SELECT {FIX_COLUMNS}
@@ -158,6 +181,8 @@ async def write(conn: AsyncConn, told: Told) -> None:
         await conn.execute(_WITHDRAW, {"terminals": told.rewound_id.tolist(), "since": since, "ids": told.events.id.tolist()})
     if len(told.events):
         await conn.execute(_UPSERT, row_values(told))
+    if told.late:
+        await conn.execute(_LATE, (list(told.late), list(told.late.values())))
 
 
 def row_values(told: Told) -> dict[str, list[Any]]:
@@ -239,9 +264,14 @@ class RuleStore:
 
     async def save(self, states: Sequence[SavedState]) -> None:
         """Keep states; a newer one that is kept already stays."""
-        columns = zip(*((state.terminal_id, state.at_us, state.begun_us, state.reach_us, state.packed) for state in states), strict=True)
         async with self._line.turn() as conn:
-            await conn.execute(_SAVE, [list(column) for column in columns])
+            await conn.execute(_SAVE, state_columns(states))
+
+
+def state_columns(states: Sequence[SavedState]) -> dict[str, list[Any]]:
+    """What `STATES` takes."""
+    names = {"ids": "terminal_id", "at": "at_us", "begun": "begun_us", "reach": "reach_us", "last": "last_us", "packed": "packed"}
+    return {column: [getattr(state, name) for state in states] for column, name in names.items()}
 
 
 def fixes_of(rows: Sequence[tuple[Any, ...]]) -> FixBatch:

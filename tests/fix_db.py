@@ -137,7 +137,7 @@ def database_url(embedded_url: str) -> Iterator[str]:
 def timescale_url(timescale_shared_url: str) -> str:
     """An empty migrated database on the real TimescaleDB, for tests that leave its schema alone; mark them `timescale`."""
     with psycopg.connect(timescale_shared_url, autocommit=True) as conn:
-        conn.execute("TRUNCATE fences, corridors, stops, events, rule_states")
+        conn.execute("TRUNCATE fences, corridors, stops, events, rule_states, rule_copies, late_terminals")
         conn.execute("SET session_replication_role = replica")  # the audit cannot be emptied otherwise
         conn.execute("TRUNCATE fixes, sessions, quarantine, bindings, terminals, vehicles RESTART IDENTITY CASCADE")
         conn.execute("TRUNCATE enterprises, drivers, lines, groups, audit RESTART IDENTITY CASCADE")
