@@ -1,4 +1,4 @@
-"""`dubhe terminal` and `dubhe vehicle`: the registry from the command line."""
+"""`dubhe terminal`: terminals, and the vehicles that they are fitted to, from the command line."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ import typer
 from dubhe.commands import command, commands
 from dubhe.export import stamp
 from dubhe.options import Config, database_of
-from storage.enrol import add_terminal, import_csv, release_terminal
+from dubhe.sheet import lines
+from storage.enrol import ImportReport, add_terminal, enter_rows, release_terminal
 from storage.roster import roster
 
 terminal_app = typer.Typer(help="Terminals of the registry 终端: who may connect.", no_args_is_help=True, rich_markup_mode=None)
 
 terminal_app.command()(command)
 terminal_app.command()(commands)
+
+
+def import_terminals(url: str, sheet: bytes) -> ImportReport:
+    """Enter every row of a CSV or XLSX sheet. Raises `SheetError`, or `EnrolError` where it names neither terminals nor plates."""
+    headings, rows = lines(sheet)
+    return enter_rows(url, headings, ((line.number, line.cells) for line in rows))
 
 
 @terminal_app.command()
@@ -36,14 +43,15 @@ def add(
 @terminal_app.command("import")
 def import_(
     file: Annotated[
-        Path, typer.Argument(help="CSV with headings terminal, plate, plate_colour, vin (or 终端手机号, 车牌号, 车牌颜色, 车架号)")
+        Path,
+        typer.Argument(help=".csv or .xlsx, its headings terminal, plate, plate_colour, vin or 终端手机号, 车牌号, 车牌颜色, 车架号"),
     ],
     config: Config = None,
 ) -> None:
-    """Enter many from a CSV file 批量导入; a row that cannot be taken is reported with its line, and the exit status is 1."""
+    """Enter many from a sheet 批量导入; a row that cannot be taken is reported with its line, and the exit status is 1."""
     sheet = file.read_bytes()
     with database_of(config) as url:
-        report = import_csv(url, sheet)
+        report = import_terminals(url, sheet)
     for line, why in report.errors:
         typer.echo(f"{file}, line {line}: {why}", err=True)
     typer.echo(f"{report.taken} taken, {len(report.errors)} refused")

@@ -5,9 +5,8 @@ What an operator enters is vetted. Nothing is rebound silently: whoever serves o
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -73,30 +72,25 @@ def release_terminal(url: str, name: str) -> None:
             raise EnrolError(msg)
 
 
-def import_csv(url: str, sheet: bytes) -> ImportReport:
-    """Enter every row of a CSV file with headings (UTF-8 or, as Excel writes it in China, GBK); bad rows are reported, not fatal."""
-    try:
-        text = sheet.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = sheet.decode("gb18030", "replace")
-    lines = csv.DictReader(text.splitlines())
-    columns = _columns([heading or "" for heading in lines.fieldnames or []])
+def enter_rows(url: str, headings: Sequence[str], rows: Iterable[tuple[int, Mapping[str, str]]]) -> ImportReport:
+    """Enter the rows of a sheet, each its line and its cells by heading; bad rows are reported, not fatal. Raises `EnrolError`."""
+    columns = _columns(headings)
     taken = 0
     errors: list[tuple[int, str]] = []
     with connect(url, "dubhe enrol") as conn:
-        for line in lines:
-            values = {column: (line.get(heading) or "").strip() for column, heading in columns.items()}
+        for number, cells in rows:
+            values = {column: cells.get(heading, "").strip() for column, heading in columns.items()}
             if any(values.values()):
                 try:
                     name = terminal_name(values["terminal"]) if values.get("terminal") else ""
                     _enter(conn, name, values.get("plate", ""), values.get("plate_colour", ""), values.get("vin", ""))
                     taken += 1
                 except EnrolError as error:
-                    errors.append((lines.line_num, str(error)))
+                    errors.append((number, str(error)))
     return ImportReport(taken, errors)
 
 
-def _columns(headings: list[str]) -> Mapping[str, str]:
+def _columns(headings: Sequence[str]) -> Mapping[str, str]:
     plain = {heading.strip().lower(): heading for heading in headings}
     columns = {column: plain[alias] for column, aliases in HEADINGS.items() for alias in reversed(aliases) if alias in plain}
     if not {"terminal", "plate"} & set(columns):

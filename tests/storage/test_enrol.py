@@ -1,11 +1,11 @@
-"""The operator's entries: by hand, from spreadsheets with bad rows, never rebinding silently."""
+"""The operator's entries: by hand, never rebinding silently."""
 
 from __future__ import annotations
 
 import pytest
 
 from fix_db import rows
-from storage.enrol import EnrolError, add_terminal, add_vehicle, import_csv, release_terminal
+from storage.enrol import EnrolError, add_terminal, add_vehicle, release_terminal
 
 
 def entries(url: str) -> list[tuple[str, str | None, int | None, bool]]:
@@ -70,47 +70,3 @@ def test_an_entry_that_cannot_be_taken_says_why_and_leaves_nothing(database_url:
 def test_a_plate_of_punctuation_is_no_vehicle(database_url: str) -> None:
     with pytest.raises(EnrolError, match="neither a terminal nor a plate"):
         add_vehicle(database_url, "--", "黄")
-
-
-SHEET = """终端号,车牌号,车牌颜色,VIN,备注
-138,川A12345,黄色,,first
-139,川B00001,紫,,a colour that is none
-,川C00001,绿,,a vehicle without a terminal
-,,,,
-
-13800138000x?,,,,no terminal can send this number
-140,川A12345,黄,,taken
-141
-"""
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
-def test_a_spreadsheet_is_taken_row_by_row_and_bad_rows_are_named(database_url: str, encoding: str) -> None:
-    report = import_csv(database_url, SHEET.encode(encoding))
-
-    assert report.taken == 3
-    assert [line for line, _ in report.errors] == [3, 7, 8]
-    assert [why.split(";")[0][:15] for _, why in report.errors] == ["plate colour '紫", "'13800138000x?'", "vehicle 川A12345"]
-    assert [name for name, *_ in entries(database_url)] == ["138", "141"]
-    assert rows(database_url, "SELECT plate, plate_colour FROM vehicles ORDER BY 1") == [("川A12345", 2), ("川C00001", 5)]
-
-
-def test_importing_the_same_sheet_again_changes_nothing(database_url: str) -> None:
-    first = import_csv(database_url, SHEET.encode())
-    before = entries(database_url)
-
-    assert import_csv(database_url, SHEET.encode()) == first
-    assert entries(database_url) == before
-
-
-@pytest.mark.parametrize("sheet", [b"", b"\n", b"name,colour\n1,2\n", b"\xff\xfe\x00\x00"])
-def test_a_sheet_without_known_headings_is_refused_whole(database_url: str, sheet: bytes) -> None:
-    with pytest.raises(EnrolError, match="must name a column terminal"):
-        import_csv(database_url, sheet)
-
-
-def test_random_bytes_are_rows_or_reasons(database_url: str) -> None:
-    sheet = b"terminal,plate,colour\n" + bytes(range(256)) + b'\n"unclosed,\n1,2,3\n\x00,\x00,\x00\n'
-    report = import_csv(database_url, sheet)
-
-    assert report.taken + len(report.errors) > 0

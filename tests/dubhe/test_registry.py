@@ -1,0 +1,68 @@
+"""Terminals from a sheet: rows are taken one by one, bad ones are named, and any bytes are rows or reasons."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import xlsxwriter
+
+from dubhe.registry import import_terminals
+from fix_db import rows
+from storage.enrol import EnrolError
+
+BOUND = "SELECT t.name, v.plate, v.plate_colour, t.vetted FROM terminals t LEFT JOIN vehicles v ON v.id = t.vehicle_id ORDER BY 1"
+SHEET = """终端号,车牌号,车牌颜色,VIN,备注
+138,川A12345,黄色,,first
+139,川B00001,紫,,a colour that is none
+,川C00001,绿,,a vehicle without a terminal
+,,,,
+
+13800138000x?,,,,no terminal can send this number
+140,川A12345,黄,,taken
+141
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
+def test_a_spreadsheet_is_taken_row_by_row_and_bad_rows_are_named(database_url: str, encoding: str) -> None:
+    report = import_terminals(database_url, SHEET.encode(encoding))
+
+    assert report.taken == 3
+    assert [line for line, _ in report.errors] == [3, 7, 8]
+    assert [why.split(";")[0][:15] for _, why in report.errors] == ["plate colour '紫", "'13800138000x?'", "vehicle 川A12345"]
+    assert rows(database_url, "SELECT name FROM terminals ORDER BY 1") == [("138",), ("141",)]
+    assert rows(database_url, "SELECT plate, plate_colour FROM vehicles ORDER BY 1") == [("川A12345", 2), ("川C00001", 5)]
+
+
+def test_a_workbook_is_a_sheet_too(database_url: str) -> None:
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        page = book.add_worksheet()
+        for number, row in enumerate([("终端号", "车牌号", "车牌颜色"), (13900000001, "川A12345", "黄")]):
+            page.write_row(number, 0, row)
+    report = import_terminals(database_url, file.getvalue())
+
+    assert (report.taken, report.errors) == (1, [])
+    assert rows(database_url, BOUND) == [("13900000001", "川A12345", 2, True)]
+
+
+def test_importing_the_same_sheet_again_changes_nothing(database_url: str) -> None:
+    first = import_terminals(database_url, SHEET.encode())
+    before = rows(database_url, BOUND)
+
+    assert import_terminals(database_url, SHEET.encode()) == first
+    assert rows(database_url, BOUND) == before
+
+
+@pytest.mark.parametrize("sheet", [b"", b"\n", b"name,colour\n1,2\n", b"\xff\xfe\x00\x00"])
+def test_a_sheet_without_known_headings_is_refused_whole(database_url: str, sheet: bytes) -> None:
+    with pytest.raises(EnrolError, match="must name a column terminal"):
+        import_terminals(database_url, sheet)
+
+
+def test_random_bytes_are_rows_or_reasons(database_url: str) -> None:
+    sheet = b"terminal,plate,colour\n" + bytes(range(256)) + b'\n"unclosed,\n1,2,3\n\x00,\x00,\x00\n'
+    report = import_terminals(database_url, sheet)
+
+    assert report.taken + len(report.errors) > 0
