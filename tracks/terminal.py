@@ -1,16 +1,11 @@
-"""Terminal keys: the phone number of the JT/T 808 header as digits, as one canonical name, as two integer columns.
+"""Terminal keys: the phone number of the JT/T 808 header as one canonical name and as two integer columns.
 
-The header carries 6 or 10 bytes of BCD. The digits are printed as sent (12 or 20); the canonical name drops the leading zeros,
+The header carries 6 or 10 bytes of BCD, so 12 or 20 digits; the canonical name drops the leading zeros,
 so that the same terminal is known under 013800138000, 13800138000 and 00000000013800138000 (quirk B9).
 Some devices put other things there (quirk B8, B10), so the nibbles are read as hexadecimal digits and never as a number.
 """
 
 from __future__ import annotations
-
-
-def digits_of(phone: bytes) -> str:
-    """The phone field's digits as sent: 12 or 20 of them."""
-    return phone.hex()
 
 
 def canonical(digits: str) -> str:
