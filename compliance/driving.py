@@ -171,7 +171,7 @@ class Driving:
         still_us = book.still_us[scene.fix]
         still_s = np.where(still_us != 0, (scene.track.time_us[scene.fix] - still_us) / 1e6, 0.0)
         too_long = (still_us != 0) & (still_s >= self.limits.parked_max_s[scene.row])
-        value = np.select([too_long, still_us != 0], [Value.BAD, Value.NEUTRAL], Value.GOOD).astype(np.int8)
+        value = np.select([too_long, still_s > 0], [Value.BAD, Value.NEUTRAL], Value.GOOD).astype(np.int8)
         return scene.tell(Kind.PARKED, value, measure=still_s, since_us=still_us, level=Level.NOTICE)
 
     def _offline(self, track: TrackBatch, row: Index, book: _Book) -> Signals:
@@ -239,10 +239,9 @@ def _keep_books(track: TrackBatch, at: Index, memory: Memory, book: _Book, *, ni
     anew = mine["rest_s"] >= hours.rest_s
     mine["driven_s"] = np.where(anew, 0.0, mine["driven_s"] + driven_s)
     mine["night_s"] = np.where(anew, 0.0, mine["night_s"] + np.where(night, driven_s, 0.0))
-    stands = good & (track.speed_kmh[at] <= DRIVING_KMH) & (rests | ~known)
-    mine["still_us"] = np.where(
-        good, np.where(stands, np.where(mine["still_us"] != 0, mine["still_us"], track.time_us[at]), 0), mine["still_us"]
-    )
+    stands = track.speed_kmh[at] <= DRIVING_KMH
+    stays = stands & rests & (mine["still_us"] != 0)
+    mine["still_us"] = np.where(good & ~stays, np.where(stands, track.time_us[at], 0), mine["still_us"])
     _count_hours(track.time_us[at], driven_s, mine)
     put(memory, owner, mine)
     for name in ("driven_s", "night_s", "rest_s", "still_us"):

@@ -32,6 +32,8 @@ class Current(Generic[Made]):
         self._make = make
         self._changes = changes
         self.value: Made | None = None
+        self.followers: list[Callable[[Made], None]] = []
+        """Told of each new one, in order."""
 
     async def get(self) -> Made:
         """It. Raises `StoreUnavailable` when there is none yet and none can be made."""
@@ -51,5 +53,7 @@ class Current(Generic[Made]):
         made = await self._make()
         if self.value is None or self.value.version <= made.version:
             self.value = made
+            for tell in self.followers:
+                tell(made)
             log.info("in force", what=self._what, version=made.version)
         return self.value

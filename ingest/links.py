@@ -213,6 +213,11 @@ class SessionTable:
         self.links.session_count[link] += 1
         return left
 
+    def serve(self, terminal_id: int, vehicle_id: int) -> None:
+        """A terminal that may be logged in serves this vehicle from now on, or none (ABSENT)."""
+        if (slot := self.of_terminal.get(terminal_id, NOBODY)) != NOBODY:
+            self.vehicle_id[slot] = vehicle_id
+
     def end(self, slot: int) -> Link | None:
         """Log out; returns the link when no session is left on it."""
         link = int(self.link[slot])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -26,6 +27,8 @@ class Regime:
     limits: Limits
     standings: Standings
     rules: tuple[Rule, ...]
+    vehicle_of: Mapping[int, int] = field(default_factory=dict)
+    """Terminal → the vehicle that it serves."""
     version: int = 0
 
     @classmethod
@@ -51,7 +54,8 @@ class Regime:
         papers, version = (fleet.papers, fleet.version) if fleet else (PaperBatch.empty(), 0)
         standings = Standings.of(papers, settings.policy, version=version)
         running = Running(standings, calendar(plain.duty), settings.zone_s)
-        return cls(limits, standings, (Driving(limits), running), version)
+        vehicle_of = dict(zip(fleet.terminal_id.tolist(), fleet.vehicle_id.tolist(), strict=True)) if fleet else {}
+        return cls(limits, standings, (Driving(limits), running), vehicle_of, version)
 
     def reasons(self, vehicle_id: Index, time_us: Index) -> Reasons:
         """Why each vehicle might not run at a time; 0 where it might, and where there is no vehicle."""

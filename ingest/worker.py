@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +36,7 @@ from ingest.nmea import NmeaDoor, NmeaLink
 from ingest.parts import Parts
 from ingest.pipeline import DATABASE_AWAY, Pipeline
 from ingest.reading import Reader
+from ingest.regime import Regime
 from ingest.rules import Rules
 from ingest.settings import SettingError, Settings, host_port
 from ingest.sweep import Sweeper
@@ -54,6 +55,7 @@ from storage.rules import RuleStore
 from storage.said import SaidStore
 from storage.sweep import SweepStore
 from storage.writer import TrackWriter
+from tracks.fix import ABSENT
 
 log: Final = structlog.get_logger("dubhe.worker")
 
@@ -92,6 +94,8 @@ class Worker:
     parts: Parts = field(init=False)
     _gone: list[tuple[int, int]] = field(default_factory=list)
     """(terminal id, login) of sessions that ended since the last tick."""
+    _vehicle_of: Mapping[int, int] = field(default_factory=dict)
+    """Terminal → vehicle, as the registry last said."""
     _closed: deque[tuple[int, int]] = field(default_factory=deque)
     """(batch, ticket) of links that have closed and are forgotten once that batch is kept."""
     _servers: list[asyncio.Server] = field(default_factory=list)
@@ -122,6 +126,7 @@ class Worker:
         self.said = SaidStore(self.url)
         self.rules = Rules(GeometryStore(self.url), FleetStore(self.url), RuleStore(self.url), self.sessions.of_terminal, at)
         self.sweeper = Sweeper(Lease(self.url, SWEEP), SweepStore(self.url), self.rules.regime)
+        self.rules.regime.followers.append(self._serve)
         self.media = MediaStore(self.url, Path(at.data_dir) / "media")
         self.dispatcher = Dispatcher(CommandStore(self.url, self.name), self.links, self.sessions)
         limits = Limits(message_bytes_max=at.message_bytes_max, bytes_max=at.reassembly_bytes_max)
@@ -277,6 +282,12 @@ class Worker:
         if self.mqtt and self._reading:
             self.mqtt.stop()
             await asyncio.wait([self._reading], timeout=CLOSE_TIMEOUT_S)
+
+    def _serve(self, regime: Regime) -> None:
+        """Terminals that are logged in follow the registry: who serves another vehicle reports for that one from now on."""
+        before, self._vehicle_of = self._vehicle_of, regime.vehicle_of
+        for terminal_id in {each for each, _ in before.items() ^ regime.vehicle_of.items()}:
+            self.sessions.serve(terminal_id, regime.vehicle_of.get(terminal_id, ABSENT))
 
     def _link_closed(self, ticket: int) -> None:
         if self.gather.backlog_bytes:  # what the link said before it closed is still to be settled as its terminal's
