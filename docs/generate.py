@@ -15,7 +15,7 @@ from typing import Any, Final
 import typer.main
 from typer.core import TyperGroup
 
-from compliance.vehicles import SENTENCES, Reason
+from compliance.vehicles import BARS, NEEDS, SENTENCES, Reason
 from dubhe.cli import app
 from dubhe.screen import chinese
 from ingest.metrics import REGISTRY
@@ -88,7 +88,12 @@ def reasons() -> str:
         "| bit | reason | meaning | 含义 |",
         "|---|---|---|---|",
     ]
-    rows = (f"| {reason.bit_length() - 1} | `{reason.word}` | {' | '.join(SENTENCES[reason])} |" for reason in Reason)
+    given = {reason for need in NEEDS.values() for reason in need} | set(BARS.values())
+    rows = []
+    for reason in Reason:
+        english, chinese = SENTENCES[reason]
+        reserved = "" if reason in given else " (reserved: nothing gives it yet)"
+        rows.append(f"| {reason.bit_length() - 1} | `{reason.word}` | {english}{reserved} | {chinese} |")
     return "\n".join([*lines, *rows])
 
 

@@ -292,7 +292,7 @@ class State:
         """Take up what `pack` gave. Raises ValueError for another format: judge that terminal's stored track again instead."""
         mark = FORMAT + self._layout_mark()
         if packed[: len(mark)] != mark:
-            msg = "the state was packed by another version; replay the terminal's fixes of the last day instead"
+            msg = "the state was packed by another version; judge the terminal's stored fixes anew instead"
             raise ValueError(msg)
         body = memoryview(packed)[len(mark) :]
         terminal_id, count, base_us, base_digest, pictures = np.frombuffer(body[:40], np.int64).tolist()

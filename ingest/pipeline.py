@@ -1,4 +1,4 @@
-"""The life of a batch, from packets to answers, on one page: `Reader.read`, `Pipeline.commit`, `answer`.
+"""The life of a batch, from packets to answers, on one page: `Reader.read` (reading.py), `Pipeline.commit`, `answer`.
 
 Nothing is answered before its transaction has committed. Batches are committed in the order in which they were read; while one is being
 committed the next is read already, and its commit starts before the first one's answers are written, so that the database never waits

@@ -1,4 +1,7 @@
-"""What a frame is worth, as columns: its verdict before and after the commit, and what of it goes to quarantine."""
+"""What a frame is worth, as columns: its verdict before its fixes are stored, and what of it goes to quarantine.
+
+Its last verdict, after the commit, is `reading.Read.weigh`'s.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The shapes that fixes are judged by, as rows: GeoJSON features in WGS-84, and the terminals that each is meant for.
 
-This room does not know what a fence is: who writes and reads features are `dubhe/geometry.py` and `ingest/rules.py`.
+This room does not know what a fence is: features are written by `dubhe/geometry.py` and read by `ingest/atlas.py` and `dubhe/keeper.py`.
 """
 
 from __future__ import annotations

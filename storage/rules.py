@@ -1,7 +1,8 @@
 """What the rules find and remember: events beside the fixes that showed them, and the state of each terminal.
 
-`tell` runs inside the transaction that stores the fixes. A state is saved now and then; whoever takes a terminal up reads the last
-copy and the fixes received since, which give the same as if it had never been put down.
+`write` runs inside the transaction that stores the fixes; so does `tell`, under a savepoint, where events that are refused cost no fix.
+A state is saved now and then; whoever takes a terminal up reads the last copy and the fixes received since, which give the same as if it
+had never been put down.
 """
 
 from __future__ import annotations

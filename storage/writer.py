@@ -1,7 +1,7 @@
 """`TrackWriter`: a batch of fixes and rejects becomes durable in one transaction, each report exactly once.
 
-**The fast way.** One COPY straight into `fixes`, in autocommit: two round trips, and when it returns the rows are on disk. A
-report that is there already, or a row PostgreSQL refuses, makes the COPY fail as a whole.
+**The fast way.** One COPY straight into `fixes`, in autocommit where there are neither rejects nor events to go with it: two round
+trips, and when it returns the rows are on disk. A report that is there already, or a row PostgreSQL refuses, makes it fail as a whole.
 
 **The careful way.** In one transaction the rows are copied into a temporary table and inserted from there with ON CONFLICT DO
 NOTHING, which needs no look-up that another writer could outdate. A refused row is found by bisection, under savepoints, and
