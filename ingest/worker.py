@@ -20,7 +20,6 @@ from typing import Any, Final
 import structlog
 import uvloop
 
-from geofence.quality import Quality
 from ingest import log as logs
 from ingest import metrics
 from ingest.attachments import AttachmentDoor
@@ -183,7 +182,7 @@ class Worker:
         def calm() -> bool:
             return not self.gather.paused and self.gather.backlog_bytes < self.settings.batch_bytes_max
 
-        store = HindsightStore(self.url, Quality.STALE)
+        store = HindsightStore(self.url)
         return Hindsight(store, self.rules, pipeline.turn, calm, late_days_max=self.settings.late_days_max)
 
     def _reader(self) -> Reader:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.connect import Line
-from storage.rules import FIX_COLUMNS, STATES, SavedState, Told, fixes_of, micros, since_epoch, state_columns, write
+from storage.rules import FIX_COLUMNS, STALE, STATES, SavedState, Told, fixes_of, micros, since_epoch, state_columns, write
 from tracks.event import Ended
 from tracks.fix import FixBatch
 from tracks.spans import Index, Mask
@@ -35,7 +35,7 @@ ORDER BY marked_at, terminal_id LIMIT %(count)s
 _FIRST: Final = f"""
 SELECT l.terminal_id, {micros("first.time")} FROM late_terminals l, LATERAL (
     SELECT f.time FROM fixes f WHERE f.terminal_id = l.terminal_id AND f.time >= l.since AND f.time >= {since_epoch("%(horizon)s::bigint")}
-        AND f.quality & %(stale)s <> 0 ORDER BY f.time LIMIT 1) AS first
+        AND f.quality & {STALE} <> 0 ORDER BY f.time LIMIT 1) AS first
 WHERE l.terminal_id = ANY(%(ids)s)
 """  # noqa: S608 - our own words
 _BEGINNINGS: Final = f"""
@@ -49,13 +49,13 @@ LEFT JOIN LATERAL (
     ORDER BY c.last_at DESC LIMIT 1) AS c ON true
 """  # noqa: S608 - our own words
 _PAGE: Final = f"""
-SELECT {FIX_COLUMNS}, f.quality & %(stale)s <> 0
+SELECT {FIX_COLUMNS}, f.quality & {STALE} <> 0
 FROM unnest(%(ids)s::bigint[], %(time)s::bigint[], %(digest)s::bigint[]) AS w (terminal_id, time, digest), LATERAL (
     SELECT * FROM fixes f WHERE f.terminal_id = w.terminal_id AND f.time >= {since_epoch("%(earliest)s::bigint")}
         AND (f.time, f.digest) > ({since_epoch("w.time")}, w.digest) ORDER BY f.time, f.digest LIMIT {PAGE}) AS f
 """  # noqa: S608 - our own words
 _SINCE: Final = f"""
-SELECT {FIX_COLUMNS}, f.quality & %(stale)s <> 0
+SELECT {FIX_COLUMNS}, f.quality & {STALE} <> 0
 FROM unnest(%(ids)s::bigint[], %(time)s::bigint[]) AS w (terminal_id, time)
 JOIN fixes f ON f.terminal_id = w.terminal_id AND f.time >= {since_epoch("w.time")}
 WHERE f.time >= {since_epoch("%(earliest)s::bigint")} AND f.received_at >= {since_epoch("%(received)s::bigint")}
@@ -130,11 +130,10 @@ class Retold:
 
 
 class HindsightStore:
-    """A connection of its own; `stale` is the flag of fixes that came too late. Raises `StoreUnavailable`."""
+    """A connection of its own. Raises `StoreUnavailable`."""
 
-    def __init__(self, url: str, stale: int) -> None:
+    def __init__(self, url: str) -> None:
         self._line = Line(url, "dubhe hindsight")
-        self._stale = stale
 
     async def close(self) -> None:
         """Close the connection."""
@@ -148,7 +147,7 @@ class HindsightStore:
 
     async def first_us(self, terminal_ids: Sequence[int], horizon_us: int) -> dict[int, int]:
         """Time of the first late fix of each terminal that has one after the horizon."""
-        values = {"ids": list(terminal_ids), "horizon": horizon_us, "stale": self._stale}
+        values = {"ids": list(terminal_ids), "horizon": horizon_us}
         async with self._line.turn() as conn:
             return dict(await (await conn.execute(_FIRST, values)).fetchall())
 
@@ -163,12 +162,12 @@ class HindsightStore:
     async def page(self, after: Mapping[int, tuple[int, int]]) -> tuple[FixBatch, Mask]:
         """The next fixes of each terminal after a time and digest, in order; and which of them came too late."""
         time_us, digest = zip(*after.values(), strict=True)
-        values = {"ids": list(after), "time": list(time_us), "digest": list(digest), "earliest": min(time_us), "stale": self._stale}
+        values = {"ids": list(after), "time": list(time_us), "digest": list(digest), "earliest": min(time_us)}
         return await self._fixes(_PAGE, values)
 
     async def received(self, since_us: Mapping[int, int], received_us: int) -> tuple[FixBatch, Mask]:
         """The fixes received since, as far as they are not older than a time; likewise."""
-        values = {"ids": list(since_us), "time": list(since_us.values()), "earliest": min(since_us.values()), "stale": self._stale}
+        values = {"ids": list(since_us), "time": list(since_us.values()), "earliest": min(since_us.values())}
         return await self._fixes(_SINCE, values | {"received": received_us - OVERLAP_US})
 
     async def _fixes(self, query: str, values: dict[str, Any]) -> tuple[FixBatch, Mask]:

@@ -22,6 +22,8 @@ from tracks.event import Ended, EventBatch, Kind
 from tracks.fix import ABSENT, SOURCES, FixBatch
 from tracks.spans import Index, Spans
 
+STALE: Final = 2048
+"""The flag in `fixes.quality` of a fix that came too late and waits to be judged (geofence/quality.py, which this room cannot see)."""
 STRAYS: Final = "dubhe_strays"
 """Channel: a terminal of which fixes were stored by a worker that it had left."""
 OVERLAP_S: Final = 60.0
@@ -158,9 +160,10 @@ _SINCE: Final = f"""
 SELECT {FIX_COLUMNS}
 FROM unnest(%(ids)s::bigint[], %(since)s::bigint[], %(reach)s::bigint[]) AS w (terminal_id, since, reach)
 JOIN fixes f ON f.terminal_id = w.terminal_id AND f.received_at >= {since_epoch("w.since")} AND f.time >= {since_epoch("w.reach")}
-WHERE f.time >= {since_epoch("%(earliest)s::bigint")}
+WHERE f.time >= {since_epoch("%(earliest)s::bigint")} AND f.quality & {STALE} = 0
 ORDER BY f.received_at, f.time, f.digest
 """  # noqa: S608 - our own words
+"""What waits is left out: it is judged with all that waits, and not a part of it with a state that happens to reach so far."""
 
 
 async def tell(conn: AsyncConn, told: Told) -> bool:

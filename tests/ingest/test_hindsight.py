@@ -17,7 +17,7 @@ from geofence.quality import Quality
 from ingest.worker import Worker
 from storage.errors import StoreUnavailable
 from storage.hindsight import Retold
-from storage.rules import FIX_COLUMNS, fixes_of
+from storage.rules import FIX_COLUMNS, STALE, fixes_of
 from test_rules import EAST, LAT, LON, registered, road, square
 from tracks.event import Ended, Kind
 from tracks.fix import ABSENT
@@ -107,6 +107,10 @@ def stale(url: str) -> int:
     return int(rows(url, "SELECT count(*) FROM fixes WHERE quality & %s <> 0", int(Quality.STALE))[0][0])
 
 
+def test_the_flag_of_what_waits_is_the_gates() -> None:
+    assert Quality.STALE == STALE
+
+
 @pytest.mark.parametrize(("seed", "restarts"), [(1, False), (2, True)])
 def test_a_block_that_comes_late_gives_what_one_pass_in_order_gives(store_url: str, seed: int, *, restarts: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -140,6 +144,32 @@ def test_a_block_that_comes_late_gives_what_one_pass_in_order_gives(store_url: s
             assert rows(store_url, "SELECT count(*) FROM events WHERE id = ANY(%s) AND NOT retrospective", list(news)) == [(0,)]
             await send(port, code, [at(700 + step, -600 + 100 * step) for step in range(40)])
             assert same(set(rows(store_url, TOLD)), await one_pass(running, store_url))
+
+    play(story())
+
+
+def test_late_fixes_are_judged_together_also_after_a_worker_was_killed(database_url: str) -> None:
+    """The state that its successor finds is older, and reaches back to some of them."""
+    reports = drive(np.random.default_rng(5), 500)
+    late, early = reports[20:80] + reports[140:300], reports[:20] + reports[80:140] + reports[300:]
+
+    async def story() -> None:
+        import_corridors(database_url, road(), Datum.WGS84)
+        import_fences(database_url, square(0), Datum.WGS84)
+        code = registered(database_url)
+        async with worker(database_url, "w1") as (running, port):
+            await send(port, code, early[:210])
+            await save(running)
+            (kept,) = rows(database_url, "SELECT packed, at, reach_at, last_at FROM rule_states")
+            await send(port, code, early[210:] + late)
+        rows(database_url, "UPDATE rule_states SET packed = %s, at = %s, reach_at = %s, last_at = %s RETURNING 1", *kept)
+        assert rows(database_url, "SELECT count(*) FROM fixes WHERE quality & %s <> 0 AND time > %s", STALE, kept[2]) == [(160,)]
+        assert stale(database_url) == len(late)
+        async with worker(database_url, "w2") as (running, port):
+            await send(port, code, [at(500 + step, -600 + 100 * step) for step in range(20)])
+            await look_back(running)
+            assert stale(database_url) == 0
+            assert same(set(rows(database_url, TOLD)), await one_pass(running, database_url))
 
     play(story())
 
