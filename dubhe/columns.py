@@ -17,9 +17,8 @@ from dubhe.export import BEIJING
 from dubhe.sheet import EXCEL_ERRORS, UNKNOWN, Line
 from storage.enrol import COLOURS, EnrolError, colour_of, terminal_name
 from storage.entry import Entry, PaperEntry
-from storage.text import clean, plate_of
+from storage.text import TEXT_MAX, clean, plate_of
 
-TEXT_MAX: Final = 128
 SHOWN_MAX: Final = 60
 """Characters of a cell that a sentence about it repeats."""
 EARLIEST: Final = date(1980, 1, 1)

@@ -16,8 +16,8 @@ from typing import Final
 from compliance.onboarding import Action, State
 from compliance.vehicles import Policy
 from dubhe.export import BEIJING
+from dubhe.fleet import import_vehicles
 from dubhe.onboarding import act
-from dubhe.vehicle import import_vehicles
 from firmware_sim.manners import Identity
 from storage.dossier import vehicle_list
 from storage.enrol import EnrolError

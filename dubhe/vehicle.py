@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-import xlsxwriter
 
 from compliance.onboarding import Action, Refused, State, in_force
 from compliance.vehicles import LAPSES, SENTENCES, Reason, Standings, Verdict, verdict_at
-from dubhe.columns import COLUMNS, Headings, Problem, Wrong, entry_of
 from dubhe.export import BEIJING, moment, stamp
+from dubhe.fleet import import_vehicles, write_template
 from dubhe.onboarding import act
 from dubhe.options import AsJson, Config, database_of
-from dubhe.sheet import Line, SheetError, lines
 from dubhe.supervisor import database
 from ingest.settings import Settings
 from storage.dossier import SECTIONS, VehicleRow, dossier, vehicle_list
-from storage.enrol import EnrolError, colour_of
-from storage.entry import Entry, entering
+from storage.enrol import colour_of
 
 vehicle_app = typer.Typer(help="Vehicles of the registry 车辆: who may run, and why not.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -32,56 +28,7 @@ Colour = Annotated[str, typer.Option("--colour", help="plate colour 车牌颜色
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="who does it 操作人")]
 Why = Annotated[str, typer.Option("--reason", help="why 原因")]
 
-
-@dataclass(slots=True)
-class ImportReport:
-    """What became of a sheet."""
-
-    taken: int = 0
-    problems: list[Problem] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
-    """Headings that say nothing to us."""
-
-
-def import_vehicles(url: str, sheet: bytes, *, by: str, now: datetime) -> ImportReport:
-    """Enter every row of a CSV or XLSX sheet; a row that cannot be taken is reported and spoils no other.
-
-    Raises `SheetError` or `Wrong` when the sheet cannot be read at all; where it cannot be read on, that is one more problem.
-    """
-    headings, rows = lines(sheet)
-    known = Headings.of(headings)
-    report = ImportReport(unread=known.unread)
-    said: dict[tuple[str, int], tuple[int, Mapping[str, Any]]] = {}
-    with entering(url, by) as fleet:
-        for line in _readable_rows(rows, report):
-            entry, problems = entry_of(known, line)
-            report.problems += problems
-            if entry is not None:
-                try:
-                    _agree(entry, *said.setdefault((entry.plate, entry.plate_colour), (line.number, entry.vehicle)))
-                    fleet.enter(entry, now)
-                    report.taken += 1
-                except (EnrolError, Wrong) as error:
-                    report.problems.append(Problem(line.number, "", "", str(error)))
-    return report
-
-
-def _readable_rows(rows: Iterator[Line], report: ImportReport) -> Iterator[Line]:
-    number = 1
-    try:
-        for line in rows:
-            number = line.number
-            yield line
-    except SheetError as error:
-        report.problems.append(Problem(number + 1, "", "", f"{error}; the rows before it have been read 之前的行已读取"))
-
-
-def _agree(entry: Entry, number: int, before: Mapping[str, Any]) -> None:
-    """Two rows may add to a vehicle, but not say two things of it: nobody knows which is true."""
-    for name, value in entry.vehicle.items():
-        if before.get(name, value) != value:
-            msg = f"of the same vehicle line {number} says that {name} is {before[name]}, and this line {value} 同一车辆信息不一致"
-            raise Wrong(msg)
+LAPSED: Final = Reason(sum(LAPSES))
 
 
 @vehicle_app.command("import")
@@ -117,26 +64,6 @@ def import_(
     refused = len({problem.line for problem in report.problems})
     typer.echo(f"{report.taken} taken, {refused} refused")
     raise typer.Exit(1 if refused else 0)
-
-
-def write_template(file: Path) -> None:
-    """An empty sheet: headings, and two remarks that explain them and show an example."""
-    if file.suffix.lower() not in {".csv", ".xlsx"}:
-        msg = f"{file} is neither .csv nor .xlsx"
-        raise Wrong(msg)
-    headings = [column.headings[0] for column in COLUMNS]
-    about = [f"{column.name.replace('.', '_')}: {column.about}".removesuffix(": ") for column in COLUMNS]
-    example = [column.example for column in COLUMNS]
-    rows = [headings, ["# " + about[0], *about[1:]], ["# " + example[0], *example[1:]]]
-    if file.suffix.lower() == ".csv":
-        file.write_text("".join(",".join(row) + "\n" for row in rows), encoding="utf-8-sig")
-        return
-    with xlsxwriter.Workbook(str(file), {"strings_to_formulas": False}) as book:
-        page = book.add_worksheet("vehicles")
-        page.freeze_panes(1, 1)
-        page.set_column(0, len(COLUMNS) - 1, 18, book.add_format({"num_format": "@"}))
-        for number, row in enumerate(rows):
-            page.write_row(number, 0, row)
 
 
 @vehicle_app.command("list")
@@ -212,9 +139,6 @@ def _told(vehicle: VehicleRow, standings: Standings, now_s: int) -> dict[str, An
     }
 
 
-LAPSED: Final = Reason(sum(LAPSES))
-
-
 def _tabbed(told: dict[str, Any]) -> str:
     names = ("plate", "colour", "class", "state", "terminal", "enterprise", "lines", "groups")
     verdict = "compliant" if told["compliant"] else ",".join(told["reasons"])
@@ -225,7 +149,7 @@ def _tabbed(told: dict[str, Any]) -> str:
 def show(
     plate: Plate,
     *,
-    at: Annotated[str, typer.Option("--at", help="the verdict at this moment, ISO 8601; without a zone it is UTC+8 时刻; empty: now")] = "",
+    at: Annotated[str, typer.Option("--at", help="state and verdict then, ISO 8601; without a zone it is UTC+8 时刻; empty: now")] = "",
     colour: Colour = "",
     as_json: AsJson = False,
     config: Config = None,
@@ -239,7 +163,8 @@ def show(
     with database(settings) as url:
         vehicle, papers = dossier(url, plate, _colour(colour))
     verdict = verdict_at(papers, int(when.timestamp()), settings.policy)
-    vehicle["state"] = in_force(State(vehicle["state"]), verdict.reasons).value
+    taken = [State(step["state"]) for step in vehicle["onboarding"] if step["at"] <= when]
+    vehicle["state"] = in_force(taken[-1] if taken else State.DRAFT, verdict.reasons).value
     told = {
         "at": when,
         "compliant": not verdict.reasons,

@@ -42,7 +42,7 @@ FROM vehicles v LEFT JOIN terminals t ON t.vehicle_id = v.id ORDER BY v.plate, v
 """
 
 _VALID: Final = "nullif(x.valid_from, '-infinity') AS valid_from, nullif(x.valid_until, 'infinity') AS valid_until"
-_PAPER: Final = f"x.kind, x.number, x.issuer, {_VALID}, x.about, nullif(x.superseded_at, 'infinity') AS superseded_at"
+_PAPER: Final = f"x.kind, x.number, x.issuer, {_VALID}, x.about, x.superseded_at"
 
 SECTIONS: Final = {
     "enterprises": f"SELECT p.name, p.credit_code, p.contact, p.phone, {_VALID} FROM memberships x JOIN enterprises p ON p.id = x.party_id"

@@ -11,8 +11,8 @@ import openpyxl
 import pytest
 
 from dubhe.columns import Headings, entry_of
+from dubhe.fleet import ImportReport, import_vehicles
 from dubhe.sheet import SheetError, lines
-from dubhe.vehicle import ImportReport, import_vehicles
 from fix_db import rows
 
 HEADINGS = ["车牌号", "车牌颜色", "核定载客", "年审日期", "年审有效期至", "终端手机号", "业户名称"]
@@ -141,6 +141,13 @@ def test_two_rows_may_add_to_a_vehicle_but_not_contradict_each_other(database_ur
         map(str, report.problems)
     )
     assert (3, [(1, 20), (2, 19)]) == (report.taken, rows(database_url, "SELECT plate_colour, seats FROM vehicles ORDER BY 1"))
+
+
+def test_a_row_is_held_against_all_before_it_not_the_first_alone(database_url: str) -> None:
+    report = entered(database_url, text("川A20001,黄,,,,,某公司", "川A20001,黄,19", "川A20001,黄,20"))
+
+    assert (2, [4]) == (report.taken, [problem.line for problem in report.problems])
+    assert rows(database_url, "SELECT seats FROM vehicles") == [(19,)]
 
 
 def test_where_a_sheet_cannot_be_read_on_what_was_taken_is_said(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from compliance.onboarding import Action
 from compliance.vehicles import Policy
 from dubhe.columns import COLUMNS
+from dubhe.fleet import import_vehicles, write_template
 from dubhe.onboarding import Refused, act
-from dubhe.vehicle import Action, import_vehicles, write_template
 from fix_cli import Dubhe
 from fix_db import rows
 from fix_terminals import online
@@ -86,6 +87,7 @@ def test_a_vehicle_comes_into_service_by_two_pairs_of_eyes(run: Dubhe, database_
     assert run("approve", PLATE, "--by", "officer")[:2] == (0, f"{PLATE} is active\n")
     assert show(run)[0] == 0
 
+    assert [show(run, *when)[1]["vehicle"]["state"] for when in ((), ("--at", "2026-01-01"))] == ["active", "draft"]
     assert run("suspend", PLATE, "--by", "officer")[0] == 2, "a reason is asked for"
     assert run("suspend", PLATE, "--by", "officer", "--reason", "accident")[0] == 0
     assert [each["reason"] for each in show(run)[1]["verdict"]["reasons"]] == ["suspended"]

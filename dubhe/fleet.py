@@ -1,0 +1,94 @@
+"""Sheets of vehicles: a county's own entered row by row, and an empty one written to fill in."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import xlsxwriter
+
+from dubhe.columns import COLUMNS, Headings, Problem, Wrong, entry_of
+from dubhe.sheet import Line, SheetError, lines
+from storage.enrol import EnrolError
+from storage.entry import Entry, entering
+
+Said = dict[str, tuple[int, Any]]
+"""Of one vehicle, by column: the line that first said something, and what."""
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What became of a sheet."""
+
+    taken: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    """Headings that say nothing to us."""
+
+
+def import_vehicles(url: str, sheet: bytes, *, by: str, now: datetime) -> ImportReport:
+    """Enter every row of a CSV or XLSX sheet; a row that cannot be taken is reported and spoils no other.
+
+    Raises `SheetError` or `Wrong` when the sheet cannot be read at all; where it cannot be read on, that is one more problem.
+    """
+    headings, rows = lines(sheet)
+    known = Headings.of(headings)
+    report = ImportReport(unread=known.unread)
+    said: defaultdict[tuple[str, int], Said] = defaultdict(dict)
+    with entering(url, by) as fleet:
+        for line in _readable_rows(rows, report):
+            entry, problems = entry_of(known, line)
+            report.problems += problems
+            if entry is not None:
+                try:
+                    _agree(entry, line.number, said[entry.plate, entry.plate_colour])
+                    fleet.enter(entry, now)
+                    report.taken += 1
+                except (EnrolError, Wrong) as error:
+                    report.problems.append(Problem(line.number, "", "", str(error)))
+    return report
+
+
+def _readable_rows(rows: Iterator[Line], report: ImportReport) -> Iterator[Line]:
+    number = 1
+    try:
+        for line in rows:
+            number = line.number
+            yield line
+    except SheetError as error:
+        report.problems.append(Problem(number + 1, "", "", f"{error}; the rows before it have been read 之前的行已读取"))
+
+
+def _agree(entry: Entry, number: int, said: Said) -> None:
+    """Rows may add to a vehicle, but not say two things of it: nobody knows which is true."""
+    for name, value in entry.vehicle.items():
+        line, before = said.setdefault(name, (number, value))
+        if before != value:
+            msg = f"of the same vehicle line {line} says that {name} is {before}, and this line {value} 同一车辆信息不一致"
+            raise Wrong(msg)
+
+
+def write_template(file: Path) -> None:
+    """An empty sheet: headings, and two remarks that explain them and show an example."""
+    if file.suffix.lower() not in {".csv", ".xlsx"}:
+        msg = f"{file} is neither .csv nor .xlsx"
+        raise Wrong(msg)
+    headings = [column.headings[0] for column in COLUMNS]
+    about = [f"{column.name.replace('.', '_')}: {column.about}".removesuffix(": ") for column in COLUMNS]
+    example = [column.example for column in COLUMNS]
+    rows = [headings, ["# " + about[0], *about[1:]], ["# " + example[0], *example[1:]]]
+    if file.suffix.lower() == ".csv":
+        with file.open("w", encoding="utf-8-sig", newline="") as out:
+            csv.writer(out).writerows(rows)
+        return
+    with xlsxwriter.Workbook(str(file), {"strings_to_formulas": False}) as book:
+        page = book.add_worksheet("vehicles")
+        page.freeze_panes(1, 1)
+        page.set_column(0, len(COLUMNS) - 1, 18, book.add_format({"num_format": "@"}))
+        for number, row in enumerate(rows):
+            page.write_row(number, 0, row)
