@@ -14,6 +14,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from compliance.alarms import item_alarms, word_alarms
 from tracks.event import NO_SIGNALS, Ended, EventBatch, Kind, Level, Phase, Signals, Value, event_ids, together
 from tracks.fix import ABSENT, FixBatch
 from tracks.spans import Index, Mask
@@ -27,12 +28,6 @@ SAME_PLACE_M: Final = 500.0
 """A vehicle that was silent and is no further than that was at rest. Unmeasured."""
 TIERS: Final = (1.1, 1.2)
 """Overspeed by less than a tenth is NOTICE, by less than a fifth WARNING, else MAJOR. Our own."""
-BITS: Final = 32
-
-GRAVE: Final = {0: Level.MAJOR, 3: Level.MAJOR, 29: Level.MAJOR, 30: Level.MAJOR, 26: Level.MAJOR} | dict.fromkeys(
-    (1, 2, 8, 15, 18, 20, 21, 23, 27, 28), Level.WARNING
-)
-"""How grave the terminal's alarm bits are (JT/T 808); NOTICE where nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +131,8 @@ class Driving:
                 self._small_hours(scene, book),
                 self._parked(scene, book),
                 self._offline(track, row, book),
-                _alarms(track, standing),
+                word_alarms(track, standing),
+                item_alarms(track, standing),
             )
         )
 
@@ -257,26 +253,6 @@ def _count_hours(time_us: Index, driven_s: NDArray[np.float64], mine: Memory) ->
     mine["hours"][new] = np.where(meant > mine["hour"][new, None], 0.0, mine["hours"][new])
     mine["hour"] = hour
     mine["hours"][np.arange(len(hour)), hour % 24] += driven_s
-
-
-def _alarms(track: TrackBatch, standing: Standing) -> Signals:
-    """The terminal's alarm bits, of good and bad fixes alike: every bit that is set, or was, of every terminal."""
-    mine = standing.take(standing.kind == Kind.TERMINAL_ALARM)
-    owners = int(max(track.owner.max(initial=-1), mine.owner.max(initial=-1))) + 1
-    seen = np.zeros(owners, np.int64)
-    alarms = np.flatnonzero(track.alarm_bits)
-    if len(alarms) == 0 and len(mine) == 0:
-        return NO_SIGNALS
-    np.bitwise_or.at(seen, track.owner[alarms], track.alarm_bits[alarms])
-    np.bitwise_or.at(seen, mine.owner, np.int64(1) << mine.subject)
-    fix = np.flatnonzero(seen[track.owner])
-    which, bit = np.nonzero((seen[track.owner[fix], None] >> np.arange(BITS)) & 1)
-    fix = fix[which]
-    value = np.where((track.alarm_bits[fix] >> bit) & 1, Value.BAD, Value.GOOD)
-    return Signals.of(fix, Kind.TERMINAL_ALARM, bit, value, level=_GRAVE[bit])
-
-
-_GRAVE: Final = np.array([GRAVE.get(bit, Level.NOTICE) for bit in range(BITS)], np.uint8)
 
 
 def silent(limits: Limits, last: FixBatch, *, now_us: int, before_us: int) -> EventBatch:

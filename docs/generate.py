@@ -1,4 +1,4 @@
-"""Print the pages that repeat what the code says: settings, metrics, commands, messages, reasons, events.
+"""Print the pages that repeat what the code says: settings, metrics, commands, messages, reasons, events, alarms.
 
 `python docs/generate.py` writes them; `--check` fails, naming the page, when one is no longer what the code says.
 """
@@ -21,7 +21,9 @@ from dubhe.screen import chinese
 from ingest.metrics import REGISTRY
 from ingest.settings import ENVIRONMENT_PREFIX, Settings
 from protocols.jt808.messages import MESSAGES
+from tracks.alarms import ALARMS, HELD_FROM, WORD_BITS
 from tracks.event import KINDS, EventBatch, Level
+from tracks.fix import ABSENT
 
 HERE: Final = Path(__file__).parent
 VECTORS: Final = ("tests/vectors/jt808_frames.jsonl", "tests/vectors/jt808_bodies.jsonl")
@@ -135,7 +137,11 @@ def events() -> str:
 def _event_columns() -> Iterator[tuple[str, str, str]]:
     """Name, unit and meaning of each column."""
     times = {"start_us": "started_at", "end_us": "ended_at", "opened_us": "opened_at", "last_us": "last_at"}
-    words = {"kind": "what it is about, see below", "ended": "why it is over, or absent while it lasts"}
+    words = {
+        "kind": "what it is about, see below",
+        "subject": "fence, corridor, stop, alarm ([alarms.md](alarms.md)); 0 where there is none",
+        "ended": "why it is over, or absent while it lasts",
+    }
     for name, about in EventBatch.columns().items():
         if name != "phase":
             unit = "" if name in times else about.unit.replace("KINDS says", "its kind says")
@@ -143,6 +149,29 @@ def _event_columns() -> Iterator[tuple[str, str, str]]:
     yield "reasons", "", "why the vehicle was not compliant when it began, one bit each ([reasons.md](reasons.md)); 0: nothing"
     yield "record_only", "", "found of a vehicle that should not have been running: kept, and no alarm"
     yield "withdrawn_at", "", "when late fixes, or a correction of the registry, showed that it did not happen"
+
+
+def alarms() -> str:
+    """Every alarm that a terminal tells."""
+    lines = [
+        "# Alarms 终端报警",
+        "",
+        "What the subject of an event of kind `terminal_alarm` says: `subject & 255` is the number below, `subject >> 8` the id of",
+        "the area, route or segment that the terminal names, 0 for none. Numbers 0 to 31 are the bits of the alarm word.",
+        "",
+        "*Held* lasts as long as reports say so. *Flag* begins and ends when the item says so (flag 1 and 2), is a moment when it says",
+        "neither (0), and ends where it was last seen when ten minutes of reports do not mention it. What details another alarm is one",
+        "incident with it (`same_as`).",
+        "",
+        "| number | alarm | 含义 | item | lasts | details | place | level |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for number, alarm in ALARMS.items():
+        item, detail = ("" if of == ABSENT else form.format(of) for of, form in ((alarm.item, "`0x{:02X}`"), (alarm.detail_of, "{}")))
+        lasts = "flag" if WORD_BITS <= number < WORD_BITS + HELD_FROM else "held"
+        about = (f"`{alarm.word}`", alarm.chinese, item, lasts, detail, "yes" if alarm.placed else "", alarm.level.name.lower())
+        lines.append(f"| {number} | " + " | ".join(map(str, about)) + " |")
+    return "\n".join(lines)
 
 
 def messages() -> str:
@@ -173,6 +202,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "messages.md": messages,
     "reasons.md": reasons,
     "events.md": events,
+    "alarms.md": alarms,
 }
 
 

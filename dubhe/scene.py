@@ -22,6 +22,7 @@ from geofence.datum import Datum
 from storage.geometry import Whom, list_shapes, remove_shapes, terminals_of
 from storage.health import arrivals
 from storage.incidents import Incident
+from tracks.alarms import named
 from tracks.event import KINDS, Kind
 
 DATUM: Final = Datum.WGS84
@@ -131,4 +132,6 @@ def _overlaps(incident: Incident, stray: Spell, interval_s: int) -> bool:
 
 def place(incident: Incident, places: Places) -> str:
     """The name of what an incident is about."""
+    if incident.kind == Kind.TERMINAL_ALARM:
+        return named(incident.subject)
     return places.get((KINDS[incident.kind].subject, incident.subject), str(incident.subject or ""))

@@ -75,6 +75,8 @@ class Evidence(NamedTuple):
     """It was over when last seen, not when first missed."""
     least: bool = False
     """The peak is the smallest measure."""
+    lasts_s: float = np.inf
+    """How long it may be open without being shown again; then what followed is unknown, and it was over when last seen."""
     ends_at_doubt: bool = False
     """It was over when first doubtful, if what followed did not show it again: the margin proves, the border dates."""
 
@@ -95,11 +97,12 @@ EVIDENCE: Final[Mapping[Kind, Evidence]] = {
     Kind.NIGHT_COACH: Evidence(3, 60, close_fixes=1, gap=Gap.CLOSE, update_s=600),
     Kind.PARKED: Evidence(1, 0, gap=Gap.BRIDGE),
     Kind.OFFLINE: Evidence(1, 0),
-    Kind.TERMINAL_ALARM: Evidence(1, 0, close_fixes=1, update_s=600),
+    Kind.TERMINAL_ALARM: Evidence(1, 0, close_fixes=1, update_s=600, lasts_s=600),
     Kind.NON_COMPLIANT_RUNNING: Evidence(2, 300, or_fixes=2, or_total=500, close_fixes=1, update_s=600),
 }
 """Overspeed as the assessment of 2016 counts it (交运发〔2016〕160号: longer than 30 s; several within a minute are one).
-For the others no rule says how long is long: three fixes and a minute are our own, so that one noisy position raises nothing."""
+For the others no rule says how long is long: three fixes and a minute are our own, so that one noisy position raises nothing.
+An alarm that its terminal raises and never ends lasts ten minutes: our own, unmeasured."""
 
 
 def thresholds(evidence: Mapping[Kind, Evidence] = EVIDENCE) -> NDArray[Any]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofence.evidence import NEXT, Gap, State
+from tracks.alarms import NUMBERS, WORD_BITS, column, number
 from tracks.event import Ended, EventBatch, Kind, Level, Phase, Signals, Value, event_ids
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
@@ -43,6 +44,8 @@ SAME: Final[Mapping[int, tuple[Kind, ...]]] = {
 CROSSING: Final = (20, 21)
 """Bits that tell of a way in or out: they mean an incident that begins or ends there, not one that lasts."""
 
+MEANS: Final = np.where(np.arange(NUMBERS) < WORD_BITS, np.arange(NUMBERS), column("detail_of", "i8", usual=ABSENT))
+"""What an alarm means to `SAME`, by number: a bit itself, an item's the alarm that it is a detail of."""
 _KINDS: Final = sorted({kind for kinds in SAME.values() for kind in kinds})
 _BITS: Final = {kind: [bit for bit, kinds in SAME.items() if kind in kinds] for kind in _KINDS}
 
@@ -89,7 +92,7 @@ class Incidents:
 def advance(track: TrackBatch, signals: Signals, before: Incidents, enough: NDArray[Any], version: int) -> tuple[EventBatch, Incidents]:
     """Let the signals of a track batch do their work. `enough` is `evidence.thresholds()`; owners without signals stay as they are."""
     moments = signals.value == Value.MOMENT
-    told = [_moments(track, signals.take(moments), version)] if moments.any() else []
+    told = _moments(track, signals.take(moments), version) if moments.any() else []
     signals, keys, rows = _keyed(track, signals, before)
     key = np.searchsorted(keys, _key(track.owner[signals.row], signals.kind, signals.subject))
     passed = signals.value == Value.PASSED
@@ -176,8 +179,9 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
         tell(which, Phase.CLOSED, ended)
         rows["state"][at[which]] = np.where(_merges(pick(rows, at[which])), State.COOLING, State.QUIET)
 
-    if gap.any():
-        close(_part(rows, at, enough, gap, track.previous_us[row]), Ended.GAP)
+    lost = (_part(rows, at, enough, gap, track.previous_us[row]) if gap.any() else gap) | _lapse(rows, at, enough, signal.value, time_us)
+    if lost.any():
+        close(lost, Ended.GAP)
 
     state = rows["state"][at]
     then = NEXT[state, signal.value - Value.END]
@@ -221,6 +225,14 @@ def _part(rows: NDArray[Any], at: Index, enough: NDArray[Any], gap: Mask, previo
     lost = cut & (state == State.OPEN)
     rows["over_us"][at[lost]] = np.maximum(previous_us[lost], rows["last_us"][at[lost]])
     return cut
+
+
+def _lapse(rows: NDArray[Any], at: Index, enough: NDArray[Any], value: NDArray[np.int8], time_us: Index) -> Mask:
+    """What has been open for too long without being shown again, with the time of its end filled in."""
+    lapsed: Mask = (value == Value.NEUTRAL) & (rows["state"][at] == State.OPEN)
+    lapsed &= time_us - rows["last_us"][at] > enough["lasts_s"] * 1e6
+    rows["over_us"][at[lapsed]] = rows["last_us"][at[lapsed]]
+    return lapsed
 
 
 def _begin(rows: NDArray[Any], at: Index, track: TrackBatch, signal: Signals, version: int) -> None:
@@ -276,8 +288,9 @@ def _escalate(rows: NDArray[Any], at: Index, enough: NDArray[Any]) -> None:
 
 def _merges(rows: NDArray[Any]) -> Mask:
     """Whether terminal and platform may both find it."""
-    told_by_bit = (rows["kind"] == Kind.TERMINAL_ALARM) & np.isin(rows["subject"], list(SAME))
-    merges: Mask = told_by_bit | np.isin(rows["kind"], _KINDS)
+    alarm = number(rows["subject"])
+    told = (rows["kind"] == Kind.TERMINAL_ALARM) & (np.isin(alarm, list(SAME)) | (alarm >= WORD_BITS) & (MEANS[alarm] != ABSENT))
+    merges: Mask = told | np.isin(rows["kind"], _KINDS)
     return merges
 
 
@@ -287,21 +300,24 @@ def _name(rows: NDArray[Any], at: Index, terminal_id: Index, owner: Index) -> No
     for this in at[_merges(pick(rows, at))].tolist():
         first, last = np.searchsorted(owner, [owner[this], owner[this] + 1])
         others = rows[first:last]
-        terminals = others["kind"] == Kind.TERMINAL_ALARM
+        terminals, means = others["kind"] == Kind.TERMINAL_ALARM, MEANS[number(others["subject"])]
         mine = rows[this]
         if mine["kind"] == Kind.TERMINAL_ALARM:
-            match = ~terminals & np.isin(others["kind"], SAME[int(mine["subject"])])
-            if mine["subject"] in CROSSING:
+            meant = int(MEANS[number(mine["subject"])])
+            match = ~terminals & np.isin(others["kind"], SAME.get(meant, ()))
+            if meant in CROSSING:
                 ends = (others["state"] == State.RECOVERING) | (others["state"] == State.COOLING)
                 match &= _near(others["start_us"], mine) | ends & _near(others["over_us"], mine)
+            match |= terminals & (others["subject"] == meant) & (mine["subject"] != meant)
         else:
-            match = terminals & np.isin(others["subject"], _BITS[Kind(mine["kind"])]) & (others["opened_us"] < mine["opened_us"])
-            match &= ~np.isin(others["subject"], CROSSING) | _near(others["start_us"], mine)
+            match = terminals & np.isin(means, _BITS[Kind(mine["kind"])]) & (others["opened_us"] < mine["opened_us"])
+            match &= ~np.isin(means, CROSSING) | _near(others["start_us"], mine)
         closed = others["state"] == State.COOLING
         near = (others["over_us"] >= mine["start_us"] - MERGE_US) & (mine["opened_us"] - others["over_us"] <= COOL_US)
         match &= (others["id"] != 0) & (~closed | near)
         if match.any():
-            rows["same_as"][this] = others["id"][match][np.argmin(others["opened_us"][match])]
+            first_found = others[match][np.argmin(others["opened_us"][match])]
+            rows["same_as"][this] = first_found["id"] if first_found["same_as"] == ABSENT else first_found["same_as"]
 
 
 def _near(time_us: Index, incident: Any) -> Mask:  # noqa: ANN401 - an element of a structured array
@@ -310,8 +326,8 @@ def _near(time_us: Index, incident: Any) -> Mask:  # noqa: ANN401 - an element o
     return near
 
 
-def _moments(track: TrackBatch, signals: Signals, version: int) -> _Told:
-    """Incidents that are over when they are found."""
+def _moments(track: TrackBatch, signals: Signals, version: int) -> list[_Told]:
+    """Incidents that are over when they are found; an alarm is raised and cleared, which are two words."""
     rows = np.zeros(len(signals), INCIDENT)
     row = signals.row
     for name in ("kind", "subject", "level"):
@@ -323,7 +339,9 @@ def _moments(track: TrackBatch, signals: Signals, version: int) -> _Told:
     rows["same_as"], rows["version"] = ABSENT, version
     rows["retrospective"] = track.heard_us[row] - track.time_us[row] > LIVE_US
     rows["id"] = event_ids(track.terminal_id[row], rows["kind"], rows["subject"], rows["start_us"])
-    return _Told(row, _events(rows, track.terminal_id[row], Phase.CLOSED, signals.until_us, Ended.RETURNED))
+    closed = _Told(row, _events(rows, track.terminal_id[row], Phase.CLOSED, signals.until_us, Ended.RETURNED))
+    alarms = np.flatnonzero(rows["kind"] == Kind.TERMINAL_ALARM)
+    return [_Told(row[alarms], _events(pick(rows, alarms), track.terminal_id[row[alarms]], Phase.OPENED)), closed]
 
 
 def _events(rows: NDArray[Any], terminal_id: Index, phase: Phase, end_us: Index | int = ABSENT, ended: Ended = Ended.OPEN) -> EventBatch:

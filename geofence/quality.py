@@ -73,7 +73,8 @@ GATE: Final = np.dtype(
 
 SAMPLE: Final = np.dtype(
     [("time_us", "i8"), ("digest", "i8"), ("received_us", "i8"), ("vehicle_id", "i8"), ("lat", "f8"), ("lon", "f8"),
-     ("speed_kmh", "f4"), ("course_deg", "f4"), ("alarm_bits", "u4"), ("status_bits", "u4"), ("quality", "u2")]
+     ("speed_kmh", "f4"), ("course_deg", "f4"), ("alarm_bits", "u4"), ("status_bits", "u4"), ("raised", "i8"), ("cleared", "u4"),
+     ("place", "u4"), ("quality", "u2")]
 )  # fmt: skip
 """A fix as far as rules look at it, the way it is kept in the window of late fixes."""
 
@@ -124,6 +125,9 @@ def sift(sample: NDArray[Any], owner: Index, terminal_id: Index, memory: Memory)
         course_deg=sample["course_deg"].astype(np.float64),
         alarm_bits=sample["alarm_bits"].astype(np.int64),
         status_bits=sample["status_bits"].astype(np.int64),
+        raised=sample["raised"].copy(),
+        cleared=sample["cleared"].astype(np.int64),
+        place=sample["place"].astype(np.int64),
         quality=sample["quality"].copy(),
         good=np.empty(count, np.bool_),
         previous_us=np.full(count, ABSENT, np.int64),

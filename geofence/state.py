@@ -29,7 +29,7 @@ STRIDE: Final = 16
 PICTURES: Final = 9
 WINDOW: Final = STRIDE * PICTURES
 """Samples kept per terminal; at least the newest WINDOW - STRIDE = 128 are always within reach of a late fix: two minutes at one a
-second, twenty at one in ten seconds. 10 KB per terminal."""
+second, twenty at one in ten seconds. 12 KB per terminal."""
 
 NEVER: Final = np.iinfo(np.int64).min
 FORMAT: Final = b"DG01"

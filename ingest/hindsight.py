@@ -22,6 +22,7 @@ from geofence.again import Account, difference
 from geofence.state import NEVER
 from ingest.regime import Regime
 from ingest.rules import Rules, saved_of
+from protocols.jt808.fixes import with_alarms
 from storage.errors import StoreUnavailable
 from storage.hindsight import OVERLAP_US, Beginning, HindsightStore, Retold, Waiting
 from storage.rules import SavedState, Told
@@ -71,6 +72,7 @@ class Case:
 
     def judge(self, fixes: FixBatch, late: Mask) -> None:
         """The next fixes of each terminal."""
+        fixes = with_alarms(fixes)
         self.without.judge(fixes.take(~late))
         taken = ~late | (fixes.time_us >= self.horizon_us)
         fixes, late = fixes.take(taken), late[taken]
@@ -86,7 +88,7 @@ class Case:
     def add(self, fixes: FixBatch, late: Mask) -> bool:
         """What was committed meanwhile; False where that is too late itself for one of the two accounts, so that all is to do again."""
         new = np.fromiter((key not in self.seen for key in _keys(fixes)), np.bool_, len(fixes)) & ~late
-        fixes = fixes.take(new)
+        fixes = with_alarms(fixes.take(new))
         return not any(len(account.judge(fixes).stale) for account in (self.without, self.within))
 
 

@@ -56,7 +56,7 @@ class Rows:
         dated = time_us is not None
         time = (time_us if dated else received_us, dated)
         place = (lat, lon, altitude_m, speed_kmh, course_deg, valid)
-        rest = (alarm_bits, status_bits, mileage_km, satellites, signal, self.source, backfill, received_us)
+        rest = (alarm_bits, status_bits, 0, 0, 0, mileage_km, satellites, signal, self.source, backfill, received_us)
         self._fixes.append((frame, ABSENT, ABSENT, *time, *place, *rest, raw))
 
     def reject(self, reason: Reject, raw: bytes, *, frame: int, received_us: int, message_id: int = ABSENT) -> None:

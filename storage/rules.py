@@ -154,8 +154,8 @@ ON CONFLICT (terminal_id) DO UPDATE SET since = least(late_terminals.since, excl
 """  # noqa: S608 - our own words
 FIX_COLUMNS: Final = f"""f.terminal_id, coalesce(f.vehicle_id, {ABSENT}), {micros("f.time")} AS time_us, f.dated, f.lat, f.lon,
     f.speed_kmh, f.course_deg, f.valid, f.alarm_bits, f.status_bits, coalesce(f.satellites, {ABSENT}),
-    f.source, f.backfill, {micros("f.received_at")}, f.digest"""
-"""Of the table `fixes` as f, what rules look at."""
+    f.source, f.backfill, {micros("f.received_at")}, f.digest, f.raw"""
+"""Of the table `fixes` as f, what rules look at; what the items of `raw` say has no columns."""
 _SINCE: Final = f"""
 SELECT {FIX_COLUMNS}
 FROM unnest(%(ids)s::bigint[], %(since)s::bigint[], %(reach)s::bigint[]) AS w (terminal_id, since, reach)
@@ -279,12 +279,12 @@ def state_columns(states: Sequence[SavedState]) -> dict[str, list[Any]]:
 
 
 def fixes_of(rows: Sequence[tuple[Any, ...]]) -> FixBatch:
-    """Rows of `FIX_COLUMNS` as a batch, without what no rule looks at."""
+    """Rows of `FIX_COLUMNS` as a batch, without what no rule looks at, and without the alarms that are read of `raw`."""
     count = len(rows)
     if count == 0:
         return FixBatch.empty()
-    terminal, vehicle, time, dated, lat, lon, speed, course, valid, alarm, status, satellites, source, backfill, received, digest = zip(
-        *rows, strict=True
+    terminal, vehicle, time, dated, lat, lon, speed, course, valid, alarm, status, satellites, source, backfill, received, digest, raw = (
+        zip(*rows, strict=True)
     )
     return FixBatch(
         frame=np.zeros(count, np.int32),
@@ -300,6 +300,9 @@ def fixes_of(rows: Sequence[tuple[Any, ...]]) -> FixBatch:
         valid=np.array(valid, np.bool_),
         alarm_bits=np.array(alarm, np.int64),
         status_bits=np.array(status, np.int64),
+        raised=np.zeros(count, np.int64),
+        cleared=np.zeros(count, np.int64),
+        place=np.zeros(count, np.int64),
         mileage_km=np.full(count, np.nan),
         satellites=np.array(satellites, np.int16),
         signal=np.full(count, ABSENT, np.int16),
@@ -308,5 +311,5 @@ def fixes_of(rows: Sequence[tuple[Any, ...]]) -> FixBatch:
         received_us=np.array(received, np.int64),
         quality=np.zeros(count, np.uint16),
         digest=np.array(digest, np.int64),
-        raw=Spans.blank(count),
+        raw=Spans.of(raw),
     )

@@ -128,7 +128,7 @@ def batch(rows: Sequence[dict[str, Any]], rng: np.random.Generator | None = None
     usual = {
         "frame": 0, "terminal_id": 7, "vehicle_id": 1, "dated": True, "altitude_m": 4.0, "speed_kmh": 0.0, "course_deg": 0.0,
         "valid": True, "alarm_bits": 0, "status_bits": 3, "mileage_km": np.nan, "satellites": 12, "signal": 20, "source": 0,
-        "backfill": False, "quality": 0,
+        "backfill": False, "quality": 0, "raised": 0, "cleared": 0, "place": 0,
     }  # fmt: skip
     columns: dict[str, Any] = {}
     for name, about in FixBatch.columns().items():

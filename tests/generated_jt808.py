@@ -21,12 +21,47 @@ def terminals(draw: st.DrawFn, edition: int) -> str:
     return draw(st.text("0123456789abcdef", min_size=1, max_size=20 if edition == V2019 else 12))
 
 
+PLACE_IDS = st.sampled_from([bytes(4), b"\0\0\0\7", b"\xff\xff\xff\xff"])
+
+
+@st.composite
+def tyre_alarms(draw: st.DrawFn) -> bytes:
+    """A 0x66 of either width; its count may lie."""
+    head, tyre = draw(st.sampled_from([(40, 9), (64, 10)]))
+    tyres = draw(st.integers(0, 3))
+    count = draw(st.sampled_from([tyres, tyres, tyres, 0, 255]))
+    flag = draw(st.integers(0, 3))
+    at = tyre - 8
+    words = [bytes(at) + draw(st.sampled_from([bytes(2), b"\0\1", b"\0\2", b"\xff\xff"])) + bytes(6) for _ in range(tyres)]
+    return bytes([0, 0, 0, 9, flag]) + bytes(head - 5) + bytes([count]) + b"".join(words)
+
+
+ALARM_ITEMS = st.one_of(
+    st.tuples(st.sampled_from([0x11, 0x12, 0x13]), st.builds(lambda kind, place: bytes([kind]) + place, st.integers(0, 5), PLACE_IDS)),
+    st.tuples(st.just(0x11), st.binary(min_size=1, max_size=1)),
+    st.tuples(st.just(0x12), st.builds(lambda kind, to, place: bytes([kind]) + place + bytes([to]), *[st.integers(0, 4)] * 2, PLACE_IDS)),
+    st.tuples(st.just(0x13), st.builds(lambda place, end: place + end, PLACE_IDS, st.binary(min_size=3, max_size=4))),
+    st.tuples(st.integers(0x14, 0x18), st.binary(min_size=1, max_size=5)),
+    st.tuples(
+        st.sampled_from([0x64, 0x65, 0x67]),
+        st.builds(
+            lambda flag, kind, rest: bytes([0, 0, 0, 9, flag, kind]) + bytes(rest),
+            st.integers(0, 3), st.integers(0, 255), st.sampled_from([35, 41, 65, 59, 40]),
+        ),
+    ),
+    st.tuples(st.just(0x66), tyre_alarms()),
+).map(lambda pair: {"id": pair[0], "value": pair[1]})  # fmt: skip
+"""Items that tell alarms, mostly of a length that is known."""
+
 ITEMS = st.lists(
-    st.fixed_dictionaries(
-        {
-            "id": st.one_of(st.sampled_from([0x01, 0x30, 0x31]), st.integers(0, 255)),
-            "value": st.one_of(st.binary(max_size=1), st.binary(min_size=4, max_size=4), st.binary(max_size=60)),
-        }
+    st.one_of(
+        st.fixed_dictionaries(
+            {
+                "id": st.one_of(st.sampled_from([0x01, 0x30, 0x31]), st.integers(0, 255)),
+                "value": st.one_of(st.binary(max_size=1), st.binary(min_size=4, max_size=4), st.binary(max_size=60)),
+            }
+        ),
+        ALARM_ITEMS,
     ),
     max_size=8,
 )

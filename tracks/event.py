@@ -68,7 +68,7 @@ KINDS: Final[Mapping[Kind, About]] = {
     Kind.NIGHT_COACH: About("night_coach", "night_coach_over", "", "km/h", "m driven"),
     Kind.PARKED: About("parked", "parked_over", "", "s standing", ""),
     Kind.OFFLINE: About("offline", "offline_over", "", "s silent", ""),
-    Kind.TERMINAL_ALARM: About("alarm_raised", "alarm_cleared", "alarm bit", "", ""),
+    Kind.TERMINAL_ALARM: About("alarm_raised", "alarm_cleared", "alarm", "", ""),
     Kind.NON_COMPLIANT_RUNNING: About("non_compliant_running", "non_compliant_running_over", "", "km/h", "m driven"),
 }
 """Words and units. The events that open and close an incident are counted and filtered under these words."""
@@ -125,7 +125,7 @@ class Signals(Batch):
 
     row: Index = column("int64", "", "row of the track batch")
     kind: NDArray[np.uint8] = column("uint8", "", "Kind")
-    subject: Index = column("int64", "", "fence, corridor, stop, alarm bit; 0 where there is none")
+    subject: Index = column("int64", "", "fence, corridor, stop, alarm; 0 where there is none")
     value: NDArray[np.int8] = column("int8", "", "Value")
     weight: NDArray[np.uint8] = column("uint8", "", "how many fixes' worth of evidence it is; 2 for what noise cannot explain")
     measure: NDArray[np.float64] = column("float64", "as KINDS says", "how bad, for the peak")
@@ -174,7 +174,7 @@ class EventBatch(Batch):
     level: NDArray[np.uint8] = column("uint8", "", "Level, the worst so far")
     terminal_id: Index = column("int64", "", "the registry's key of the terminal")
     vehicle_id: Index = column("int64", "", "the registry's key of the vehicle at the start, or absent")
-    subject: Index = column("int64", "", "fence, corridor, stop, alarm bit; 0 where there is none")
+    subject: Index = column("int64", "", "fence, corridor, stop, alarm; 0 where there is none")
     start_us: Index = column("int64", "µs since 1970 UTC", "when it began")
     end_us: Index = column("int64", "µs since 1970 UTC", "when it was over, or absent while it lasts")
     opened_us: Index = column("int64", "µs since 1970 UTC", "time of the fix that made it certain")

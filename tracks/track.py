@@ -37,6 +37,9 @@ class TrackBatch(Batch):
     course_deg: NDArray[np.float64] = column("float64", "degrees", "course, north 0, clockwise")
     alarm_bits: Index = column("int64", "", "alarm word")
     status_bits: Index = column("int64", "", "status word")
+    raised: Index = column("int64", "", "alarms that items raise")
+    cleared: Index = column("int64", "", "alarms that items end")
+    place: Index = column("int64", "", "area, route or segment they are about")
     quality: NDArray[np.uint16] = column("uint16", "", "flags of the quality gate")
     good: NDArray[np.bool_] = column("bool", "", "fit to judge by its position")
     previous_us: Index = column("int64", "µs since 1970 UTC", "time of the good fix before it, or absent")
@@ -62,7 +65,7 @@ class Standing(Batch):
 
     owner: Index = column("int64", "", "as in the track batch")
     kind: NDArray[np.uint8] = column("uint8", "", "Kind")
-    subject: Index = column("int64", "", "fence, corridor, stop, alarm bit; 0 where there is none")
+    subject: Index = column("int64", "", "fence, corridor, stop, alarm; 0 where there is none")
     open: NDArray[np.bool_] = column("bool", "", "certain, not only suspected")
 
 

@@ -10,7 +10,7 @@ Meaning is a handful of ufunc lines (`position`, `dating`) that serve one value 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from protocols.adapters import micros
 from protocols.columnar import Column, Layout, spread, walk
+from protocols.jt808.alarms import alarms, alarms_of
 from protocols.jt808.frames import FrameBatch
 from protocols.jt808.messages.items import ITEMS
 from protocols.jt808.messages.location import LOCATION_LAYOUT, POSITIONED, SERIAL_BYTES, SOUTH, WEST, replies_with_serial
@@ -69,6 +70,16 @@ def fixes(frames: FrameBatch, rows: Index, received_us: NDArray[np.int64], *, ti
     return found, _refused(frames, parts, whole, received_us)
 
 
+def with_alarms(stored: FixBatch) -> FixBatch:
+    """Fixes that come from the table, with the alarms that their reports' items tell: columns that are not stored, for `raw` is."""
+    rows = np.flatnonzero((stored.source == SOURCES.index("jt808")) & (stored.raw.length >= LOCATION_BYTES))
+    told = alarms_of(stored.raw.take(rows))
+    columns = {name: getattr(stored, name).copy() for name in told}
+    for name, column in told.items():
+        columns[name][rows] = column
+    return replace(stored, **columns)
+
+
 def position(lat: Column, lon: Column, status: Column) -> tuple[Column, Column, Mask]:
     """Latitude and longitude with their signs, and whether they are a position.
 
@@ -114,6 +125,9 @@ def _decoded(reports: _Reports, received_us: NDArray[np.int64], zone_s: int) -> 
         valid=valid,
         alarm_bits=base["alarm"],
         status_bits=base["status"],
+        raised=items["raised"],
+        cleared=items["cleared"],
+        place=items["place"],
         mileage_km=items["mileage_km"],
         satellites=items["satellites"],
         signal=items["signal"],
@@ -140,7 +154,7 @@ def _items(reports: Spans) -> dict[str, Column]:
         if len(chosen):
             values = layout.cast(reports.buffer, walked.values.start[chosen])["value"]
             spread(values, walked.parent[chosen], into=columns[ITEMS[item_id].name])
-    return columns
+    return columns | alarms(walked, ids, len(reports))
 
 
 @dataclass(frozen=True, slots=True)

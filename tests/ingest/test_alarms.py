@@ -78,3 +78,29 @@ def test_what_is_told_is_counted_by_its_word(database_url: str) -> None:
 
     play(story())
     assert (counted("entered"), counted("left")) == (before[0] + 1, before[1] + 1)
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_an_alarm_whose_end_another_worker_hears_is_one_incident(database_url: str, *, saved: bool) -> None:
+    """What items say has no columns: after a crash it is read again of the stored reports."""
+
+    def dsm(flag: int) -> bytes:
+        return bytes([0x65, 47, 0, 0, 0, 9, flag, 2]) + bytes(41)
+
+    bodies = through(0, 12)
+    bodies[2] += dsm(1)
+    bodies[9] += dsm(2)
+
+    async def story() -> None:
+        code = registered(database_url)
+        async with worker(database_url, "w1") as (_, port):
+            await drive(port, code, bodies[:6])
+        if not saved:
+            rows(database_url, "DELETE FROM rule_states RETURNING 1")
+        async with worker(database_url, "w2") as (_, port):
+            await drive(port, code, bodies[6:])
+
+    play(story())
+    assert rows(database_url, "SELECT kind, subject, extract(epoch FROM ended_at - started_at)::int, ended FROM events") == [
+        ("terminal_alarm", 41, 70, "returned")
+    ]

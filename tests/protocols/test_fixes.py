@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generated_jt808 import CARRIED, LOCATIONS, wires
+from plain_alarms import alarms_plainly
 from protocols.adapters import EPOCH
 from protocols.columnar import FEW_ROWS
 from protocols.jt808 import messages
@@ -78,19 +79,23 @@ def read_plainly(report: bytes, received_us: int) -> dict[str, Any]:
         if known and known.name in items and (value := known.parse(item.value)) is not None:
             items[known.name] = value
     time_us = int((fields.time - EPOCH).total_seconds() - GMT8_S) * 1_000_000 if dated else received_us
-    return items | {
-        "lat": float(lat),
-        "lon": float(lon),
-        "valid": bool(valid),
-        "dated": dated,
-        "time_us": time_us,
-        "altitude_m": fields.altitude_m,
-        "speed_kmh": float(np.float32(fields.speed_kmh)),
-        "course_deg": fields.course_deg,
-        "alarm_bits": fields.alarm,
-        "status_bits": fields.status,
-        "raw": report,
-    }
+    return (
+        items
+        | alarms_plainly(fields["items"])
+        | {
+            "lat": float(lat),
+            "lon": float(lon),
+            "valid": bool(valid),
+            "dated": dated,
+            "time_us": time_us,
+            "altitude_m": fields.altitude_m,
+            "speed_kmh": float(np.float32(fields.speed_kmh)),
+            "course_deg": fields.course_deg,
+            "alarm_bits": fields.alarm,
+            "status_bits": fields.status,
+            "raw": report,
+        }
+    )
 
 
 def row_of(found: FixBatch, row: int) -> dict[str, Any]:
@@ -105,6 +110,9 @@ def row_of(found: FixBatch, row: int) -> dict[str, Any]:
         "course_deg",
         "alarm_bits",
         "status_bits",
+        "raised",
+        "cleared",
+        "place",
         "satellites",
         "signal",
     )

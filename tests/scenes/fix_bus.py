@@ -152,13 +152,13 @@ class Stage:
         """What the table says of a terminal."""
         told = rows(
             self.url,
-            "SELECT kind, started_at, ended_at, level, ended FROM events JOIN terminals ON terminals.id = events.terminal_id"
+            "SELECT kind, started_at, ended_at, level, ended, subject FROM events JOIN terminals ON terminals.id = events.terminal_id"
             " WHERE withdrawn_at IS NULL AND name = %s ORDER BY started_at, kind",
             phone,
         )
         return [
-            Incident(kind, (start - began).total_seconds(), end and (end - began).total_seconds(), level, ended)
-            for kind, start, end, level, ended in told
+            Incident(kind, (start - began).total_seconds(), end and (end - began).total_seconds(), level, ended, subject)
+            for kind, start, end, level, ended, subject in told
             if not kinds or kind in kinds
         ]
 
@@ -188,7 +188,8 @@ def alike(expected: Incident, found: Incident, within_s: float) -> bool:
     """The same, with start and end so near."""
     near = expected.kind == found.kind and abs(expected.start - found.start) <= within_s
     closed = (expected.end is None) == (found.end is None) and (found.end is None or abs((expected.end or 0) - found.end) <= within_s)
-    return near and closed and expected.level in (None, found.level) and expected.ended in (None, found.ended)
+    pairs = ((expected.level, found.level), (expected.ended, found.ended), (expected.subject, found.subject))
+    return near and closed and all(one in (None, other) for one, other in pairs)
 
 
 def differs(expected: Sequence[Incident], found: Sequence[Incident], within_s: float) -> str:

@@ -45,6 +45,8 @@ class Report:
     status: int = 3
     satellites: int | None = None
     alarm: int = 0
+    items: bytes = b""
+    """Additional items behind the others."""
     clock: datetime | None = None
     """What the terminal believes the time to be, when it errs."""
 
@@ -141,7 +143,7 @@ class Place:
             round(report.course),
         )
         items = b"" if report.satellites is None else bytes([0x31, 1, report.satellites])
-        return head + bytes.fromhex(clock.astimezone(BEIJING).strftime("%y%m%d%H%M%S")) + items
+        return head + bytes.fromhex(clock.astimezone(BEIJING).strftime("%y%m%d%H%M%S")) + items + report.items
 
 
 def bundle(bodies: Sequence[bytes], kind: int = 1) -> bytes:

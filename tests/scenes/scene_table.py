@@ -29,6 +29,7 @@ class Incident:
     end: float | None
     level: int | None = None
     ended: str | None = None
+    subject: int | None = None
 
 
 Delivery = Callable[[Sequence[Report]], list[list[tuple[int, list[Report]]]]]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from alarm_scenes import ALARMS
 from firmware_sim.gateway import running_gateway
 from fix_bus import Stage, differs
 from fix_road import Place, last_monday
@@ -13,9 +14,21 @@ from odd_scenes import odd_scenes
 from scene_table import PLAIN, Incident, Scene
 
 pytestmark = pytest.mark.timescale
-KINDS = ("inside", "outside", "dwelt", "overspeed_inside", "deviation", "detour", "wrong_direction", "shortcut", "stop_visit", "overspeed")
+KINDS = (
+    "inside",
+    "outside",
+    "dwelt",
+    "overspeed_inside",
+    "deviation",
+    "detour",
+    "wrong_direction",
+    "shortcut",
+    "stop_visit",
+    "overspeed",
+    "terminal_alarm",
+)
 MONDAY = last_monday(datetime.now(UTC))
-SCENES = [*PLAIN, *odd_scenes(MONDAY)]
+SCENES = [*PLAIN, *ALARMS, *odd_scenes(MONDAY)]
 
 
 def phone(number: int) -> str:

@@ -14,7 +14,7 @@ from storage.migrate import known, migrate, require_current
 from tracks.fix import FixBatch
 from tracks.reject import RejectBatch
 
-LINEAGE = {"frame"}
+LINEAGE = {"frame", "raised", "cleared", "place"}
 """Columns of a batch that are not stored."""
 
 

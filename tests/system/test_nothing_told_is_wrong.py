@@ -19,6 +19,7 @@ from fix_fleet import FAULTS, PLAN, TERMINALS, processes
 from geofence.check import Atlas
 from ingest.regime import Regime, regime_now
 from ingest.settings import Settings
+from protocols.jt808.fixes import with_alarms
 from storage.fleet import FleetStore
 from storage.rules import FIX_COLUMNS, fixes_of
 from tracks.event import Kind
@@ -62,7 +63,7 @@ def test_when_workers_are_killed_incidents_are_those_of_the_stored_fixes(tmp_pat
     fixes = fixes_of(rows(database_url, f"SELECT {FIX_COLUMNS} FROM fixes f ORDER BY f.time, f.digest"))
     expected = {
         (row["id"], Kind(row["kind"]).name.lower(), row["start_us"], None if row["end_us"] == ABSENT else row["end_us"])
-        for row in judged([fixes], Atlas(), regime(database_url).rules).incidents()
+        for row in judged([with_alarms(fixes)], Atlas(), regime(database_url).rules).incidents()
     }
     told = set(
         rows(

@@ -24,42 +24,10 @@ from protocols.jt808.header import V2011, V2013
 from protocols.jt808.messages.registry import declare
 from protocols.jt808.messages.session import EMPTY
 from protocols.parts import Count, Several, When
+from tracks.alarms import WORD
 from tracks.spans import Mask, Spans
 
-ALARMS: Final = (
-    "emergency",
-    "overspeed",
-    "fatigue",
-    "danger",
-    "gnss_fault",
-    "gnss_antenna_cut",
-    "gnss_antenna_short",
-    "supply_low",
-    "supply_lost",
-    "display_fault",
-    "tts_fault",
-    "camera_fault",
-    "ic_card_fault",
-    "overspeed_warning",
-    "fatigue_warning",
-    "forbidden_hours",
-    "tyre_pressure_warning",
-    "right_turn_blind_zone",
-    "day_driving_over_limit",
-    "parked_too_long",
-    "area_in_out",
-    "route_in_out",
-    "segment_time",
-    "off_route",
-    "speed_sensor_fault",
-    "fuel_abnormal",
-    "stolen",
-    "illegal_ignition",
-    "illegal_move",
-    "collision",
-    "rollover",
-    "illegal_door_opening",
-)
+ALARMS: Final = tuple(alarm.word for alarm in WORD)
 """Alarm bits from bit 0: 2019's where it has one, else 2013's."""
 
 STATUS: Final = (
