@@ -291,12 +291,9 @@ def _entry(values: Mapping[str, Any]) -> Entry:
     papers = [
         _paper(kind, {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{kind}.")}) for kind in kinds
     ]
-    if "licence" in kinds and "enterprise" not in values:
-        msg = "a licence needs its enterprise 缺少业户名称"
-        raise Wrong(msg)
-    if kinds.keys() & {"qualification", "driving_licence"} and not {"driver", "qualification.number"} <= values.keys():
-        msg = "a driver needs a name and the number of the qualification 缺少驾驶员姓名或从业资格证号"
-        raise Wrong(msg)
+    for about, needed, msg in NEEDED:
+        if any(name.partition(".")[0] in about for name in values) and not needed <= values.keys():
+            raise Wrong(msg)
     return Entry(
         plate=values["plate"],
         plate_colour=values["plate_colour"],
@@ -315,6 +312,16 @@ def _entry(values: Mapping[str, Any]) -> Entry:
     )
 
 
+NEEDED: Final = (
+    ({"licence", "credit_code", "contact", "contact_phone"}, {"enterprise"}, "what is said of an enterprise needs its name 缺少业户名称"),
+    (
+        {"driver", "driver_phone", "qualification", "driving_licence"},
+        {"driver", "qualification.number"},
+        "a driver needs a name and the number of the qualification 缺少驾驶员姓名或从业资格证号",
+    ),
+    ({"status_from"}, {"status"}, "status_from needs the status that begins then 缺少经营状态"),
+)
+"""Who says something about these must say those, too: columns or kinds of paper, columns, and the sentence for whoever does not."""
 ENTERPRISE: Final = {"credit_code": "credit_code", "contact": "contact", "contact_phone": "phone"}
 DRIVER: Final = {"driver_phone": "phone", "qualification.category": "category", "driving_licence.licence_class": "licence_class"}
 

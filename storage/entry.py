@@ -198,7 +198,8 @@ class FleetEntry:
         new = said.over(old) if old else said._replace(since=now) if held and said.since is None else said
         if new == old:
             return
-        self._conn.execute("UPDATE papers SET superseded_at = clock_timestamp() WHERE id = %s", (old_id,))
+        if old:
+            self._conn.execute("UPDATE papers SET superseded_at = clock_timestamp() WHERE id = %s", (old_id,))
         values = new._asdict() | {"about": jsonb(new.about), "holder": holder_id, "kind": paper.kind}
         self._conn.execute(sql.SQL(_ADD).format(sql.Identifier(column)), values)
 

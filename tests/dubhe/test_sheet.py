@@ -12,7 +12,7 @@ import pytest
 
 from dubhe.columns import Headings, entry_of
 from dubhe.fleet import ImportReport, import_vehicles
-from dubhe.sheet import SheetError, lines
+from dubhe.sheet import Line, SheetError, lines
 from fix_db import rows
 
 HEADINGS = ["车牌号", "车牌颜色", "核定载客", "年审日期", "年审有效期至", "终端手机号", "业户名称"]
@@ -130,6 +130,23 @@ def test_what_is_no_sheet_is_one_sentence(sheet: bytes, sentence: str) -> None:
 
 def entered(url: str, sheet: bytes) -> ImportReport:
     return import_vehicles(url, sheet, by="operator", now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "cure"),
+    [
+        ("driver", "某师傅", "从业资格证号"),
+        ("driver_phone", "13800138000", "驾驶员姓名"),
+        ("contact", "某人", "业户名称"),
+        ("licence_until", "2027-12-31", "业户名称"),
+        ("status_from", "2026-01-01", "经营状态"),
+    ],
+)
+def test_what_is_said_of_nobody_is_asked_about_instead_of_dropped(column: str, cell: str, cure: str) -> None:
+    headings = ["plate", "plate_colour", column]
+    entry, problems = entry_of(Headings.of(headings), Line(2, dict(zip(headings, ("川A20001", "黄", cell), strict=True))))
+
+    assert (entry, [cure in problem.why for problem in problems]) == (None, [True])
 
 
 def test_two_rows_may_add_to_a_vehicle_but_not_contradict_each_other(database_url: str) -> None:
