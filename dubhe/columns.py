@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 
+from compliance.onboarding import VIN
 from dubhe.export import BEIJING
 from dubhe.sheet import EXCEL_ERRORS, UNKNOWN, Line
 from storage.enrol import COLOURS, EnrolError, colour_of, terminal_name
@@ -158,7 +159,7 @@ class Column(NamedTuple):
 COLUMNS: Final[tuple[Column, ...]] = (
     Column("plate", ("车牌号", "车牌号码", "车牌"), _plate, "川A12345", "required 必填"),
     Column("plate_colour", ("车牌颜色",), _colour, "黄", "required 必填; word or JT/T 697.7 number"),
-    Column("vin", ("车架号", "车辆识别代号"), _matching("[A-HJ-NPR-Z0-9]{17}", "it has 17 characters, never I, O, Q"), "LZYTBTE61G1000001"),
+    Column("vin", ("车架号", "车辆识别代号"), _matching(VIN.pattern, "it has 17 characters, never I, O, Q"), "LZYTBTE61G1000001"),
     Column("class", ("营运类别", "类别"), _word(CLASSES), "农村客运", "、".join(CLASSES)),
     Column("type", ("车辆类型",), _text, "", "code of the vehicle type 车辆类型代码"),
     Column("code_system", ("代码标准",), _text, "", "where the code is from; JT/T 697.7-2014 when empty"),

@@ -13,6 +13,7 @@ from dubhe.supervisor import database
 from ingest.settings import Settings
 
 Config = Annotated[Path | None, typer.Option("--config", envvar="DUBHE_CONFIG", help="Settings file (TOML) 设置文件")]
+Colour = Annotated[str, typer.Option("--colour", help="plate colour 车牌颜色, where two vehicles have the same plate")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON instead of text, one object a line")]
 Timeout = Annotated[float, typer.Option("--timeout-s", min=0.1, max=3_600, help="how long a terminal may take to answer 应答超时")]
 Expires = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dubhe.export import moment, stamp
-from dubhe.options import Config, database_of
+from dubhe.options import Colour, Config, database_of
 from storage.parties import add_party, join, leave, members
 
 Name = Annotated[str, typer.Argument(help="名称")]
@@ -27,15 +27,16 @@ def _app(kind: str, about: str) -> typer.Typer:
             typer.echo(f"{kind} {name} has id {add_party(url, kind, name)}")
 
     @app.command("assign", help=f"Let vehicles belong to a {kind} 分配车辆, from now on or between two moments; all or none.")
-    def assign(name: Name, plates: Plates, since: From = "", until: Until = "", config: Config = None) -> None:
+    def assign(name: Name, plates: Plates, since: From = "", until: Until = "", *, colour: Colour = "", config: Config = None) -> None:
+        begins, ends = (moment(each) if each else None for each in (since, until))
         with database_of(config) as url:
-            join(url, kind, name, plates, since=moment(since) if since else None, until=moment(until) if until else None)
+            join(url, kind, name, plates, colour=colour, since=begins, until=ends)
         typer.echo(f"{len(plates)} assigned to {kind} {name}")
 
     @app.command("unassign", help=f"End vehicles' belonging to a {kind} 取消分配; all or none; what was, stays on record.")
-    def unassign(name: Name, plates: Plates, until: Ends = "", config: Config = None) -> None:
+    def unassign(name: Name, plates: Plates, until: Ends = "", *, colour: Colour = "", config: Config = None) -> None:
         with database_of(config) as url:
-            leave(url, kind, name, plates, until=moment(until) if until else None)
+            leave(url, kind, name, plates, colour=colour, until=moment(until) if until else None)
         typer.echo(f"{len(plates)} unassigned from {kind} {name}")
 
     @app.command("list", help=f"List {kind}s with their vehicles of now and later 列表; tab-separated.")

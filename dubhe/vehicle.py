@@ -15,7 +15,7 @@ from compliance.vehicles import LAPSES, SENTENCES, Reason, Standings, Verdict, v
 from dubhe.export import BEIJING, moment, stamp
 from dubhe.fleet import import_vehicles, write_template
 from dubhe.onboarding import act
-from dubhe.options import AsJson, Config, database_of
+from dubhe.options import AsJson, Colour, Config, database_of
 from dubhe.supervisor import database
 from ingest.settings import Settings
 from storage.dossier import SECTIONS, VehicleRow, dossier, vehicle_list
@@ -24,7 +24,6 @@ from storage.enrol import colour_of
 vehicle_app = typer.Typer(help="Vehicles of the registry 车辆: who may run, and why not.", no_args_is_help=True, rich_markup_mode=None)
 
 Plate = Annotated[str, typer.Argument(metavar="PLATE", help="车牌号")]
-Colour = Annotated[str, typer.Option("--colour", help="plate colour 车牌颜色, where two vehicles have the same plate")]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="who does it 操作人")]
 Why = Annotated[str, typer.Option("--reason", help="why 原因")]
 

@@ -89,7 +89,7 @@ def find_vehicle(conn: Conn, plate: str, colour: int | None) -> int:
     ).fetchall()
     if len(found) != 1:
         colours = ", ".join(str(each) for _, each in found)
-        msg = f"{len(found)} vehicles have the plate {clean(plate)!r}; say the colour, one of {colours} 请指定车牌颜色"
+        msg = f"{len(found)} vehicles have the plate {clean(plate)!r}; say --colour, one of {colours} 请指定车牌颜色"
         raise UnknownVehicle(msg if found else f"no vehicle has the plate {clean(plate)!r} 车辆未登记; `dubhe vehicle import` enters it")
     return int(found[0][0])
 

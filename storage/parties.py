@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from storage.connect import Conn, connect
-from storage.enrol import EnrolError
+from storage.enrol import EnrolError, colour_of
 from storage.onboarding import UnknownVehicle, find_vehicle
 from storage.text import clean
 
@@ -63,10 +63,19 @@ def add_party(url: str, kind: str, name: str) -> int:
     return int(row[0])
 
 
-def join(url: str, kind: str, name: str, plates: Sequence[str], *, since: datetime | None = None, until: datetime | None = None) -> None:
+def join(
+    url: str,
+    kind: str,
+    name: str,
+    plates: Sequence[str],
+    *,
+    colour: str = "",
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> None:
     """Let vehicles belong to a line or group, from now on unless said: all or none. Raises `EnrolError` for those that do already."""
     with connect(url, "dubhe parties") as conn, conn.transaction():
-        party, vehicles = _party(conn, kind, name), _vehicles(conn, plates)
+        party, vehicles = _party(conn, kind, name), _vehicles(conn, plates, colour)
         values = {"kind": kind, "party": party, "vehicles": list(vehicles), "since": since, "until": until}
         if there := {vehicles[vehicle] for (vehicle,) in conn.execute(_OVERLAPS, values).fetchall()}:
             msg = f"{', '.join(sorted(there))}: in {kind} {clean(name)} at that time already 该时段已属于; none of the vehicles is assigned"
@@ -78,10 +87,10 @@ def join(url: str, kind: str, name: str, plates: Sequence[str], *, since: dateti
             raise EnrolError(msg) from None
 
 
-def leave(url: str, kind: str, name: str, plates: Sequence[str], *, until: datetime | None = None) -> None:
+def leave(url: str, kind: str, name: str, plates: Sequence[str], *, colour: str = "", until: datetime | None = None) -> None:
     """End vehicles' memberships, now unless said: all or none. Raises `EnrolError` for those that have none."""
     with connect(url, "dubhe parties") as conn, conn.transaction():
-        party, vehicles = _party(conn, kind, name), _vehicles(conn, plates)
+        party, vehicles = _party(conn, kind, name), _vehicles(conn, plates, colour)
         values = {"kind": kind, "party": party, "vehicles": list(vehicles), "until": until}
         gone = {vehicle for (vehicle,) in conn.execute(_LEAVE, values).fetchall()}
         if strangers := [plate for vehicle, plate in vehicles.items() if vehicle not in gone]:
@@ -105,12 +114,13 @@ def _party(conn: Conn, kind: str, name: str) -> int:
     return int(row[0])
 
 
-def _vehicles(conn: Conn, plates: Sequence[str]) -> dict[int, str]:
+def _vehicles(conn: Conn, plates: Sequence[str], colour: str) -> dict[int, str]:
     """Vehicle → plate. Raises `EnrolError`, which names all that are unknown."""
+    number = colour_of(colour) if colour else None
     found, problems = {}, []
     for plate in plates:
         try:
-            found[find_vehicle(conn, plate, None)] = clean(plate)
+            found[find_vehicle(conn, plate, number)] = clean(plate)
         except UnknownVehicle as error:
             problems.append(str(error))
     if problems:

@@ -13,7 +13,7 @@ from fix_db import rows
 from fix_worker import Raw, play, until, worker
 from geofence.datum import Datum
 from ingest.worker import Worker
-from storage.enrol import add_terminal, release_terminal
+from storage.enrol import add_terminal, add_vehicle, release_terminal
 from storage.geometry import UnknownParty, list_shapes, terminals_of, whom_of
 from test_rules import NAME, at, registered, square
 
@@ -114,6 +114,17 @@ def test_of_several_vehicles_all_are_assigned_or_none_and_the_unknown_ones_are_n
     code, _, why = dubhe("line", "unassign", "8路", PLATE, "沪A38009")
     assert (code, why.startswith("dubhe: 沪A38009: not in line 8路 at that time")) == (2, True)
     assert rows(database_url, "SELECT count(*) FROM memberships WHERE valid_until = 'infinity'") == [(1,)]
+
+
+def test_of_two_vehicles_with_one_plate_the_colour_says_which(dubhe: Dubhe, database_url: str) -> None:
+    add_vehicle(database_url, PLATE, "黄")
+    add_vehicle(database_url, PLATE, "蓝")
+    dubhe("line", "add", "8路")
+
+    code, _, why = dubhe("line", "assign", "8路", PLATE)
+    assert (code, "--colour" in why) == (2, True)
+    assert dubhe("line", "assign", "8路", PLATE, "--colour", "蓝")[0] == 0
+    assert rows(database_url, "SELECT plate_colour FROM memberships JOIN vehicles v ON v.id = vehicle_id") == [(1,)]
 
 
 def test_a_line_stands_for_its_vehicles_terminals_and_who_has_none_is_named(dubhe: Dubhe, database_url: str) -> None:
