@@ -51,13 +51,18 @@ def write_track(url: str, who: str, *, start: str, stop: str, form: str, output:
     return counted.count
 
 
+FIRST_YEAR, LAST_YEAR = 1970, 2199
+
+
 def moment(text: str) -> datetime:
     """A moment from ISO 8601; without a zone it is Beijing time, as on every clock where Dubhe runs."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        msg = f"{text!r} is no time; write 2026-11-25, 2026-11-25T08:00 or 2026-11-25T00:00Z"
-        raise ExportError(msg) from None
+        time = None
+    if time is None or not FIRST_YEAR <= time.year <= LAST_YEAR:
+        msg = f"{text!r} is no time between {FIRST_YEAR} and {LAST_YEAR}; write 2026-11-25, 2026-11-25T08:00 or 2026-11-25T00:00Z"
+        raise ExportError(msg)
     return time if time.tzinfo else time.replace(tzinfo=BEIJING)
 
 

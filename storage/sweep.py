@@ -33,14 +33,18 @@ ON CONFLICT (id) DO UPDATE SET withdrawn_at = NULL WHERE events.withdrawn_at IS 
 """
 """Told again it adds nothing, whatever has become of it; withdrawn because of other late fixes it comes back."""
 _ENDED: Final = f"""
+WITH heard AS MATERIALIZED (
+    SELECT open.id, heard.at FROM events open, LATERAL (
+        SELECT min(f.time) AS at FROM fixes f WHERE f.terminal_id = open.terminal_id AND f.time > open.started_at AND {_TIMELY}) AS heard
+    WHERE open.kind = 'offline' AND open.ended_at IS NULL AND open.withdrawn_at IS NULL AND heard.at IS NOT NULL
+        AND open.started_at > now() - make_interval(days => %s))
 UPDATE events e SET withdrawn_at = CASE WHEN heard.at < e.opened_at THEN now() END,
     ended_at = CASE WHEN heard.at >= e.opened_at THEN heard.at END, ended = CASE WHEN heard.at >= e.opened_at THEN 'returned' END,
     last_at = greatest(e.last_at, heard.at)
-FROM events open, LATERAL (
-    SELECT min(f.time) AS at FROM fixes f WHERE f.terminal_id = open.terminal_id AND f.time > open.started_at AND {_TIMELY}) AS heard
-WHERE e.id = open.id AND open.kind = 'offline' AND open.ended_at IS NULL AND open.withdrawn_at IS NULL AND heard.at IS NOT NULL
-    AND open.started_at > now() - make_interval(days => %s) AND e.ended_at IS NULL AND e.withdrawn_at IS NULL
+FROM heard WHERE e.id = heard.id AND coalesce(e.ended_at, e.withdrawn_at) IS NULL
 """  # noqa: S608 - our own words
+"""Who was heard again is found first, and its row by its key (`coalesce` keeps the index of open events out of it): as a plain join with
+itself 10 000 silent terminals took 10 s, of which all but a tenth compared every open event with every other (2-core EPYC)."""
 _REVIEW: Final = f"""
 SELECT id, vehicle_id, (extract(epoch FROM started_at) * 1000000)::bigint, reasons FROM events
 WHERE started_at > now() - make_interval(days => %(days)s) AND (started_at, id) > ({since_epoch("%(after_us)s::bigint")}, %(after_id)s)

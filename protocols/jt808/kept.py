@@ -11,7 +11,10 @@ from datetime import datetime, time
 from typing import Any, Final
 
 from protocols.adapters import Flags
+from protocols.errors import ProtocolError
 from protocols.jt808.messages import build, parse
+from protocols.parts import Code
+from tracks.verdict import Reject
 
 Kept = dict[str, Any]
 """An area in its comparable form; JSON can have it."""
@@ -54,9 +57,15 @@ def kept(kind: str, edition: int, area: Mapping[str, Any]) -> Kept:
 
 
 def listed(kind: str, edition: int, reply: Mapping[str, Any]) -> dict[int, Kept]:
-    """The areas in a reply 0x0608, by id."""
+    """The areas in a reply 0x0608, by id. Raises ProtocolError when it answers another question or contradicts itself."""
+    said = reply.get("kind")
+    word = said.word if isinstance(said, Code) else said["word"] if isinstance(said, Mapping) else said
+    if word != kind:
+        raise ProtocolError(Reject.BAD_FIELD, f"asked for each {kind}, it lists each {word}")
     places = reply.get("places") or ()
     areas = [area for place in places for area in place["areas"]] if kind in SEVERAL else places
+    if len({area["id"] for area in areas}) < len(areas):
+        raise ProtocolError(Reject.BAD_FIELD, f"it lists one {kind} twice")
     return {area["id"]: kept(kind, edition, area) for area in areas}
 
 

@@ -17,6 +17,7 @@ from dubhe.areas import CannotKeep, area_of
 from geofence.corridors import Corridor, CorridorIndex
 from geofence.fences import Circle, Fence, Line, Polygon, Shape, Stay
 from geofence.outline import bends, outline
+from protocols.errors import ProtocolError
 from protocols.jt808.header import EDITIONS, V2011, V2013, V2019
 from protocols.jt808.kept import POINTS_MAX, SETTERS, differences, kept, listed
 from protocols.jt808.messages import build, parse
@@ -201,3 +202,19 @@ def test_hours_of_another_zone_are_sent_in_the_terminals_own() -> None:
     assert ("01:00:00", "23:00:00") == itemgetter("start", "stop")(area_of(night, V2019).fields)
     with pytest.raises(CannotKeep, match="UTC\\+8"):
         area_of(night, V2019, zone_s=0)
+
+
+@pytest.mark.parametrize("asked", SETTERS)
+def test_a_list_that_answers_another_question_or_names_one_twice_is_not_read(asked: str) -> None:
+    circle = {"id": 7, "name": "", "attribute": [], "lat": 31.0, "lon": 121.0, "radius_m": 50}
+    told = {"kind": "circle", "places": [{"action": "append", "areas": [circle]}]}
+    twice = told | {"places": told["places"] * 2}
+    nothing = {"kind": "circle", "places": []}
+    replies = [parse(0x0608, V2019, build(0x0608, V2019, each)) for each in (told, twice, nothing)]
+
+    for reply, good in zip(replies, (True, False, True), strict=True):
+        if good and asked == "circle":
+            assert len(listed(asked, V2019, reply)) == len(reply["places"])
+        else:
+            with pytest.raises(ProtocolError, match="it lists"):
+                listed(asked, V2019, reply)

@@ -44,3 +44,12 @@ def test_times_are_those_of_utc_whatever_zone_the_database_has(dubhe: Dubhe, dat
 
     assert "2026-01-01T00:00:00Z" == dubhe("line", "list")[1].splitlines()[1].split("\t")[3]
     assert "2026-01-01T00:00:00Z" == dubhe("terminal", "list")[1].splitlines()[1].split("\t")[6]
+
+
+@pytest.mark.parametrize("when", ["yesterday", "0001-01-01", "0001-01-01T00:00:00", "9999-12-31T23:59:59", "9999-12-31T23:59:59-08:00"])
+def test_a_time_that_cannot_be_meant_is_one_sentence(dubhe: Dubhe, database_url: str, when: str) -> None:
+    add_terminal(database_url, "13800138000", "沪A38000", "黄")
+    for words in (("vehicle", "show", "沪A38000", "--at", when), ("track", "沪A38000", "--from", when, "--to", "2026-01-01")):
+        code, out, said = dubhe(*words)
+
+        assert (code, out, said.count("\n"), "is no time between 1970 and 2199" in said) == (2, "", 1, True)
