@@ -10,10 +10,11 @@ import pytest
 
 from dubhe.geometry import import_corridors, import_fences
 from fix_db import rows
-from fix_worker import Raw, batch, play, worker
+from fix_worker import Raw, batch, play, until, worker
 from geofence.again import Account
 from geofence.datum import Datum
 from geofence.quality import Quality
+from ingest.hindsight import Case
 from ingest.worker import Worker
 from storage.errors import StoreUnavailable
 from storage.hindsight import Retold
@@ -59,9 +60,9 @@ def drive(rng: np.random.Generator, steps: int) -> list[bytes]:
     return told[:steps]
 
 
-async def send(port: int, code: str, reports: list[bytes]) -> Raw:
+async def send(port: int, code: str, reports: list[bytes], name: str = NAME) -> Raw:
     """The reports in their order, thirty in a message."""
-    terminal = await Raw.connect(port, NAME)
+    terminal = await Raw.connect(port, name)
     assert await terminal.log_in(code) == 0
     for first in range(0, len(reports), 30):
         assert await terminal.result(0x0704, batch(*reports[first : first + 30])) == 0
@@ -204,6 +205,40 @@ def test_a_stay_that_began_long_before_ends_when_late_fixes_say_so_and_stays_one
                 (first, "returned"),
                 (other, "returned"),
             ]
+
+    play(story())
+
+
+def test_terminals_are_judged_again_together_and_go_on_meanwhile(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One drives on while all are judged; one moves to another worker and is left to that."""
+    names = [f"1380013800{number}" for number in range(4)]
+    drives = {name: drive(np.random.default_rng(number), 430) for number, name in enumerate(names)}
+
+    async def story() -> None:
+        import_corridors(database_url, road(), Datum.WGS84)
+        import_fences(database_url, square(0), Datum.WGS84)
+        codes = {name: registered(database_url, name) for name in names}
+        async with worker(database_url, "w1") as (one, port), worker(database_url, "w2") as (_, other):
+            for name, reports in drives.items():
+                await send(port, codes[name], reports[:40] + reports[120:400] + reports[40:120], name)
+            finish = one.hindsight._finish
+
+            async def meanwhile(case: Case) -> None:
+                await send(port, codes[names[0]], drives[names[0]][400:], names[0])
+                if len(case.waiting) == len(names):
+                    await send(other, codes[names[1]], drives[names[1]][400:], names[1])
+                    await until(lambda: len(one.rules.begun_us()) == len(names) - 1)
+                await finish(case)
+
+            monkeypatch.setattr(one.hindsight, "_finish", meanwhile)
+            await look_back(one)
+            assert stale(database_url) == 80
+        async with worker(database_url, "w3") as (third, port):
+            for name in names:
+                await send(port, codes[name], [at(430 + step, -600 + 100 * step) for step in range(10)], name)
+            await look_back(third)
+            assert stale(database_url) == 0
+            assert same(set(rows(database_url, TOLD)), await one_pass(third, database_url))
 
     play(story())
 
