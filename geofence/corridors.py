@@ -1,8 +1,9 @@
 """Corridors: planned lines with a width, cut into segments and blocks of segments, and who is to drive along them when.
 
 A `CorridorIndex` is immutable and has the vertices of all corridors end to end in a few columns, and over the segments of each corridor
-a tree of boxes, a few to one. A fix looks only at the corridors of its own terminal, so their number does not matter, and comes down
-the tree of each, so their length hardly does. What it finds are *passages*: places where the corridor comes by within its width.
+a tree of boxes, a few to one. A fix looks only at the corridors of its own terminal and, of those for everyone, at the ones near it
+(`everyone.py`), so their number does not matter, and comes down the tree of each, so their length hardly does.
+What it finds are *passages*: places where the corridor comes by within its width.
 A loop, a hairpin or an overlapping carriageway gives several; which of them the vehicle is on is for `following.py` to say.
 Distances are taken in the plane at the fix, which is good to 1e-5 as far as a corridor is wide.
 """
@@ -19,8 +20,9 @@ from numpy.typing import NDArray
 
 from geofence.boxes import Level, descend, levels
 from geofence.datum import Degrees, Metres, distance_m, metres_per_degree
+from geofence.everyone import Everyone, boxes_along, boxes_around
 from geofence.fences import FOREVER, Line, Points, Polygon, polygon_of
-from geofence.roster import Assigned, Audiences, Parties, Party
+from geofence.roster import EVERYONE, Assigned, Audiences, Parties, Party
 from tracks.batch import Batch, column
 from tracks.spans import Index, Mask
 from tracks.track import least, rows_of
@@ -29,6 +31,8 @@ from tracks.week import Window, calendars, minute_of_week
 HALF_WIDTH_M: Final = 50.0
 MARGIN_M: Final = 10.0
 TURN_BACK_DEG: Final = 120.0
+SHADOW_M: Final = 200.0
+"""Who drives so near beside the edge of a corridor, and its way, may be meaning to follow it. Unmeasured."""
 NEAR: Final = 0.8
 """Within this part of the half width a fix is back on the corridor."""
 
@@ -114,10 +118,12 @@ class CorridorIndex:
     terminus_m: Metres
     directed: Mask
     assigned: Assigned
-    """Rows of `assignment_row`, by terminal."""
+    """Rows of `assignment_row`, by terminal; without those for everyone."""
+    everyone: Everyone
+    """These, by place."""
     assignment_row: Index
     assignment_us: Index
-    valid_us: Index
+    """When it is, as far as the corridor's own dates allow."""
     week: Index
     """Which row of `weeks` says when it is served."""
     weeks: NDArray[np.bool_]
@@ -152,6 +158,10 @@ class CorridorIndex:
         detours = [(row, detour) for row, corridor in enumerate(corridors) for detour in corridor.detours]
         detour_audiences, detour_audience = Audiences.of([detour.parties for _, detour in detours], roster or {})
         weeks, week = calendars([corridor.windows for corridor in corridors])
+        row, for_all = np.searchsorted(ids, asked), np.flatnonzero(audience == EVERYONE)
+        valid_us, assignment_us = (np.array([each.valid_us for each in some], np.int64).reshape(-1, 2) for some in (corridors, assignments))
+        both_us = np.stack((np.maximum(valid_us[row, 0], assignment_us[:, 0]), np.minimum(valid_us[row, 1], assignment_us[:, 1])), axis=1)
+        for_all = for_all[both_us[for_all, 0] < both_us[for_all, 1]]
         return cls(
             id=ids,
             lon=_joined([part.lon for part in parts]),
@@ -167,10 +177,12 @@ class CorridorIndex:
             ends=np.array([(*corridor.points[0][:2], *corridor.points[-1][:2]) for corridor in corridors]).reshape(-1, 4),
             terminus_m=np.array([corridor.terminus_m for corridor in corridors]),
             directed=np.array([corridor.directed for corridor in corridors], np.bool_),
-            assigned=Assigned.of(np.arange(len(asked)), audience, audiences),
-            assignment_row=np.searchsorted(ids, asked),
-            assignment_us=np.array([assignment.valid_us for assignment in assignments], np.int64).reshape(-1, 2),
-            valid_us=np.array([corridor.valid_us for corridor in corridors], np.int64).reshape(-1, 2),
+            assigned=Assigned.of(np.flatnonzero(audience != EVERYONE), audience[audience != EVERYONE], audiences),
+            everyone=Everyone.of(
+                [(number, _boxes(corridors[row[number]])) for number in for_all.tolist()], week[row[for_all]], weeks, both_us[for_all]
+            ),
+            assignment_row=row,
+            assignment_us=both_us,
             week=week,
             weeks=weeks,
             detour_row=np.array([row for row, _ in detours], np.int64),
@@ -194,16 +206,23 @@ class CorridorIndex:
         """The rows of corridors by id; -1 for one that is not there."""
         return rows_of(ids, self.id)
 
-    def in_force(self, terminal_id: Index, time_us: Index) -> tuple[Index, Index]:
-        """Pairs of fix, ascending, and corridor (row) that its terminal is to drive along at that time."""
+    def in_force(self, terminal_id: Index, time_us: Index, lon: Degrees, lat: Degrees) -> tuple[Index, Index, Mask]:
+        """Pairs of fix, ascending, and corridor (row) that its terminal is to drive along at that time; and which fixes have any such.
+
+        Of the corridors for everyone a fix is paired only with those that it may be on, beside, at the end or on a detour of.
+        """
         fix, assignment = self.assigned.to(terminal_id)
-        row, now_us = self.assignment_row[assignment], time_us[fix]
-        now = np.ones(len(fix), np.bool_)
-        for valid_us in (self.assignment_us[assignment], self.valid_us[row]):
-            now &= (now_us >= valid_us[:, 0]) & (now_us < valid_us[:, 1])
-        if len(self.weeks) > 1:
-            now &= self.weeks[self.week[row], minute_of_week(now_us, self.zone_s)]
-        return fix[now], row[now]
+        minute = minute_of_week(time_us, self.zone_s)
+        if len(self.everyone.thing):
+            place, near = self.everyone.near(lon, lat)
+            fix, assignment = np.concatenate((fix, place)), np.concatenate((assignment, near))
+            order = np.argsort(fix, kind="stable")
+            fix, assignment = fix[order], assignment[order]
+        row, now_us, valid_us = self.assignment_row[assignment], time_us[fix], self.assignment_us[assignment]
+        now = (now_us >= valid_us[:, 0]) & (now_us < valid_us[:, 1]) & self.weeks[self.week[row], minute[fix]]
+        served = self.everyone.served(time_us, minute)
+        served[fix[now]] = True
+        return fix[now], row[now], served
 
     def at_terminus(self, lon: Degrees, lat: Degrees, row: Index) -> Mask:
         """Whether each fix is close to either end of the corridor beside it."""
@@ -291,6 +310,15 @@ class CorridorIndex:
         length2 = np.maximum(dx * dx + dy * dy, 1e-12)
         part = np.minimum(np.maximum(-(ax * dx + ay * dy) / length2, 0.0), 1.0)
         return (ax + part * dx) ** 2 + (ay + part * dy) ** 2, part, ax * ax + ay * ay
+
+
+def _boxes(corridor: Corridor) -> NDArray[np.float64]:
+    """Boxes around all places that a corridor says something about."""
+    at = np.array([point[:2] for point in corridor.points], np.float64)
+    along = boxes_along(at[:, 0], at[:, 1], float(np.max(corridor.half_width_m)) + max(SHADOW_M, MARGIN_M))
+    ends = boxes_around(at[[0, -1], 0], at[[0, -1], 1], np.full(2, corridor.terminus_m))
+    detours = shapely.bounds([polygon_of(detour.shape) for detour in corridor.detours]).reshape(-1, 4)
+    return np.concatenate((along, ends, detours))
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,13 +111,12 @@ class Following:
     def judge(self, track: TrackBatch, memory: Memory, standing: Standing) -> Signals:
         """Signals about DEVIATION, DETOUR, WRONG_DIRECTION and SHORTCUT; writes the road's speed limit."""
         good = np.flatnonzero(track.good)
-        place, row = self.index.in_force(track.terminal_id[good], track.time_us[good])
-        concerned = memory["corridor"][track.owner[good]] != 0
-        concerned[place] = True
+        place, row, served = self.index.in_force(track.terminal_id[good], track.time_us[good], track.lon[good], track.lat[good])
+        concerned = served | (memory["corridor"][track.owner[good]] != 0)
         fix = good[concerned]
         if len(fix) == 0:
             return NO_SIGNALS
-        sight = Sight.of(self.index, track, fix, good[place], row)
+        sight = Sight.of(self.index, track, fix, (good[place], row), served[concerned])
         found = _Found.blank(len(fix))
         for at in steps(track.owner[fix]):
             _follow(track, fix[at], at, memory, sight=sight, found=found)

@@ -8,7 +8,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from geofence.corridors import CorridorIndex
+from geofence.corridors import SHADOW_M, CorridorIndex
 from geofence.datum import Metres
 from tracks.spans import Index, Mask
 from tracks.track import TrackBatch, least
@@ -17,8 +17,6 @@ MOVING_KMH: Final = 10.0
 """Below it the course says nothing."""
 PARALLEL_DEG: Final = 60.0
 """A course within this of the segment's, or of its reverse, runs along it."""
-SHADOW_M: Final = 200.0
-"""Who drives so near beside the edge of a corridor, and its way, may be meaning to follow it. Unmeasured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,9 @@ class Sight:
     """Where along it."""
 
     @classmethod
-    def of(cls, index: CorridorIndex, track: TrackBatch, fix: Index, driven: Index, row: Index) -> Self:
-        """Of the fixes `fix`; `driven` and `row` are pairs of fix and corridor in force."""
+    def of(cls, index: CorridorIndex, track: TrackBatch, fix: Index, pairs: tuple[Index, Index], served: Mask) -> Self:
+        """Of the fixes `fix`; in `pairs` are fix and corridor (row) in force that may be near it, `served` says of each if there is any."""
+        driven, row = pairs
         lon, lat = track.lon[driven], track.lat[driven]
         passages = index.passages(lon, lat, row)
         at = np.searchsorted(fix, driven)
@@ -62,7 +61,7 @@ class Sight:
         alone = np.flatnonzero((count[at] == 0) & ~excused & ~terminus[at] & (track.speed_kmh[driven] >= MOVING_KMH))
         shadow, shadow_m = _shadows(index, track, driven[alone], row[alone], at[alone], count=len(fix))
         return cls(
-            driven=_any(at, len(fix)),
+            driven=served,
             terminus=terminus,
             excused=_any(at[excused], len(fix)),
             first=np.cumsum(count) - count,

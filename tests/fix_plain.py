@@ -335,7 +335,7 @@ class _Terminal:
                     best = (away, along + part * length, _course(a, b))
                 along += length
             turn = abs((fix["course_deg"] - best[2] + 180) % 360 - 180)
-            if best[0] <= corridor.half_width_m + sight.SHADOW_M and (turn <= 60 or (turn >= 120 and not corridor.directed)):
+            if best[0] <= corridor.half_width_m + corridors.SHADOW_M and (turn <= 60 or (turn >= 120 and not corridor.directed)):
                 ways.append((best[0], corridor.id, best[1]))
         if c["state"] != "lost" or seen != "nowhere" or fix["speed_kmh"] < sight.MOVING_KMH or not ways:
             c["shadow"] = None

@@ -1,6 +1,6 @@
 """What the rules cost: µs of CPU per fix, alone and all together, and how that grows with the geometry and falls with the batch.
 
-    PYTHONPATH=.:tests python tests/bench/bench_rules.py [--fences 10000] [--corridors 1000] [--fixes 5000]
+    PYTHONPATH=.:tests python tests/bench/bench_rules.py [--fences 10000] [--corridors 1000] [--fixes 5000] [--for-all]
 
 Vehicles drive along corridors of their own (500 vertices, about 40 m apart) among fences of 64 vertices, one fix in ten seconds.
 Every figure is the least of several runs, in CPU time of this thread, so that other work on the machine disturbs it little.
@@ -52,11 +52,13 @@ def roads(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.stack((x, y), axis=2)
 
 
-def corridors(lines: np.ndarray, vehicles: int) -> CorridorIndex:
-    """Each vehicle is assigned to one of them."""
+def corridors(lines: np.ndarray, vehicles: int, *, for_all: bool) -> CorridorIndex:
+    """Each vehicle is assigned to one of them, or to all."""
     roster = {vehicle: [("line", vehicle % len(lines))] for vehicle in range(vehicles)}
     made = [Corridor(number, line) for number, line in enumerate(lines, 1)]
-    return CorridorIndex.of(made, [Assignment(number + 1, frozenset({("line", number)})) for number in range(len(lines))], roster)
+    return CorridorIndex.of(
+        made, [Assignment(number + 1, None if for_all else frozenset({("line", number)})) for number in range(len(lines))], roster
+    )
 
 
 def tick(rng: np.random.Generator, lines: np.ndarray, vehicles: int, number: int) -> FixBatch:
@@ -95,13 +97,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, usual in (("fences", 10_000), ("corridors", 1_000), ("fixes", 5_000)):
         parser.add_argument(f"--{name}", type=int, default=usual)
+    parser.add_argument("--for-all", action="store_true", help="every corridor is for every vehicle")
     asked = parser.parse_args()
     rng = np.random.default_rng(7)
     lines, vehicles = roads(rng, asked.corridors), asked.fixes
     places = rng.uniform(0.2, 1.8, (5000, 2)) + np.array([WEST, SOUTH])
     atlas = Atlas(
         fences=fences(rng, asked.fences),
-        corridors=corridors(lines, vehicles),
+        corridors=corridors(lines, vehicles, for_all=asked.for_all),
         stops=StopIndex.of([Stop(number, x, y) for number, (x, y) in enumerate(places.tolist(), 1)]),
     )
     also = (Driving(Limits.of([], Limit(max_kmh=80))),)
@@ -115,7 +118,7 @@ def main() -> None:
     standing = work.incidents.standing()
     rules = (*atlas.rules(), *also)
     signals = together(rule.judge(track, work.memory[rule.name].copy(), standing) for rule in rules)
-    pairs = atlas.corridors.in_force(track.terminal_id, track.time_us)
+    pairs = atlas.corridors.in_force(track.terminal_id, track.time_us, track.lon, track.lat)
     cost = {
         "arrange": least_us(lambda: state.arrange(fixes.terminal_id, samples(fixes, rows, faults(fixes)), rows), vehicles),
         "quality gate": least_us(lambda: sift(work.sample, work.owner, work.terminal_id, work.memory["gate"].copy()), vehicles),

@@ -83,9 +83,11 @@ def test_a_corridor_is_in_force_for_its_line_and_its_time() -> None:
     corridors = [Corridor(1, ROADS[0]), Corridor(2, ROADS[3])]
     plans = [Assignment(1, frozenset({("line", 71)})), Assignment(2, frozenset({("vehicle", 5)}), (NOON_US, NOON_US + 10))]
     index = CorridorIndex.of(corridors, plans, {4: [("line", 71)], 5: [("line", 71), ("vehicle", 5)], 6: []})
-    fix, row = index.in_force(np.array([4, 5, 5, 6]), np.array([NOON_US, NOON_US, NOON_US + 10, NOON_US]))
+    here = np.full(4, 110.0), np.full(4, 30.0)
+    fix, row, served = index.in_force(np.array([4, 5, 5, 6]), np.array([NOON_US, NOON_US, NOON_US + 10, NOON_US]), *here)
 
     assert [(0, 0), (1, 0), (1, 1), (2, 0)] == sorted(zip(fix.tolist(), row.tolist(), strict=True))
+    assert [True, True, True, False] == served.tolist()
 
 
 def test_nobody_is_judged_by_a_corridor_outside_its_hours_and_dates() -> None:
@@ -101,7 +103,8 @@ def test_nobody_is_judged_by_a_corridor_outside_its_hours_and_dates() -> None:
     beijing, greenwich = (CorridorIndex.of(corridors, plans, zone_s=zone_s) for zone_s in (28800, 0))
 
     def served(index: CorridorIndex, number: int) -> list[int]:
-        fix, row = index.in_force(np.zeros(4, np.int64), hours)
+        lon, lat = np.full(4, ROADS[0][0][0]), np.full(4, ROADS[0][0][1])
+        fix, row, _ = index.in_force(np.zeros(4, np.int64), hours, lon, lat)
         return fix[index.id[row] == number].tolist()
 
     assert [[2], [0], [2], [0, 1, 2, 3]] == [served(beijing, number) for number in (1, 2, 3, 4)]

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fix_drives import Drive, Ledger, cut, grid, judged, line71, restarted, shuffled
+from fix_drives import NOON_US, Drive, Ledger, cut, grid, judged, line71, restarted, shuffled, stretch
 from fix_plain import Plain
 from fix_worlds import ATLAS, CORRIDORS, DRIVING, FENCES, OPEN_ATLAS, STOPS, world
 from geofence.check import Atlas, begin, check
-from geofence.fences import Circle, Fence, FenceIndex
+from geofence.corridors import Assignment, Corridor, CorridorIndex, Detour
+from geofence.fences import Circle, Fence, FenceIndex, Line
 from geofence.quality import Quality
 from tracks.event import EventBatch, Kind
 from tracks.fix import ABSENT, FixBatch
+from tracks.week import Window
 
 SEEDS = (5, 7, 11)
 
@@ -26,6 +28,43 @@ def test_columns_find_what_the_plain_version_finds(seed: int) -> None:
     told = judged(cut(fixes, 50), OPEN_ATLAS).incidents()
 
     assert [_fact(row) for row in Plain(FENCES, CORRIDORS, STOPS).judge(fixes)] == [_fact(row) for row in told]
+
+
+@pytest.mark.parametrize("seed", [5, 7, 12, 13, 14])
+def test_corridors_for_everyone_are_as_good_as_the_same_for_each(seed: int) -> None:
+    """Asked by place, or each fix with each corridor."""
+    rng = np.random.default_rng(seed)
+    corridors = [*CORRIDORS, *(_anywhere(rng, number) for number in range(3, 24))]
+    valid_us = [(NOON_US + int(each), NOON_US + int(each) + 90_000_000_000) for each in rng.integers(-40_000, 70_000, 23) * 1_000_000]
+    everyone = [Assignment(each.id, None, valid_us[each.id - 1]) for each in corridors]
+    listed = [replace(each, parties=frozenset({("group", 1)})) for each in everyone]
+    roster = {terminal_id: [("group", 1)] for terminal_id in range(1, 6)}
+    by_place, by_name = (Atlas(corridors=CorridorIndex.of(corridors, plan, roster)) for plan in (everyone, listed))
+    states, told = [], []
+    for atlas in (by_place, by_name):
+        state, ledger = begin(atlas), Ledger()
+        for part in cut(world(np.random.default_rng(seed)), 60):
+            checked = check(part, atlas, state)
+            ledger.write(checked)
+            state.adopt(checked.change)
+        told.append(ledger.facts())
+        states.append([state.pack(terminal_id) for terminal_id in range(1, 6)])
+
+    assert told[0] == told[1]
+    assert len(told[0]) > 0, "too little happens in this world"
+    assert states[0] == states[1], "where everybody is taken to be, fix by fix"
+
+
+def _anywhere(rng: np.random.Generator, number: int) -> Corridor:
+    """A corridor around the way of line 71: parts of it, aside of it, with ends, hours and detours of all kinds."""
+    from_m, aside_m, hour = rng.uniform(0, 15_000), rng.choice([0, 150, 600, 3000, 9000]), int(rng.integers(0, 24)) * 60
+    points = stretch(line71(), from_m, from_m + rng.uniform(100, 4000), aside_m)
+    around = Detour(Line(stretch(line71(), from_m, from_m + 900, aside_m + rng.choice([-200, 120, 300])), 90))
+    windows = [Window(frozenset(range(7)), hour, (hour + 700) % 1440)] if rng.random() < 0.3 else []
+    terminus_m, half_m = float(rng.choice([0, 50, 100, 400])), float(rng.choice([20, 50, 90]))
+    return Corridor(
+        number, points, half_width_m=half_m, terminus_m=terminus_m, directed=rng.random() < 0.5, detours=[around], windows=windows
+    )
 
 
 def _fact(row: dict[str, Any]) -> tuple[Any, ...]:
