@@ -220,28 +220,36 @@ class _Book:
 
 
 def _keep_books(track: TrackBatch, at: Index, memory: Memory, book: _Book, *, night: Mask, hours: Hours) -> None:
-    """The next fix of each of several terminals."""
+    """The next fix of each of several terminals.
+
+    Between a fix at which a vehicle drives and one at which it stands, nobody knows when it stopped: half of the time is each's.
+    """
     owner = track.owner[at]
     mine = pick(memory, owner)
     book.before_us[at] = mine["last_us"]
     mine["last_us"] = track.time_us[at]
     good, gap, known = track.good[at], track.gap[at], track.previous_us[at] != ABSENT
     lapse_s = np.where(known, track.lapse_s[at], 0.0)
-    moves = (track.speed_kmh[at] > DRIVING_KMH) | (track.apart_m[at] * 3.6 > DRIVING_KMH * lapse_s)
+    drove, goes = track.previous_kmh[at] > DRIVING_KMH, track.speed_kmh[at] > DRIVING_KMH
+    moves = goes | (track.apart_m[at] * 3.6 > DRIVING_KMH * lapse_s)
     drives = good & ~gap & moves
     rests = good & np.where(gap, known & (track.apart_m[at] <= SAME_PLACE_M), ~moves)
-    driven_s, rested_s = np.where(drives, lapse_s, 0.0), np.where(rests, lapse_s, 0.0)
-    mine["rest_s"] = np.where(good & ~rests, 0.0, mine["rest_s"] + rested_s)
-    anew = mine["rest_s"] >= hours.rest_s
-    mine["driven_s"] = np.where(anew, 0.0, mine["driven_s"] + driven_s)
-    mine["night_s"] = np.where(anew, 0.0, mine["night_s"] + np.where(night, driven_s, 0.0))
+    leaves = drives & goes & ~drove
+    part = np.where(drives & (goes != drove), 0.5, 1.0)
+    driven_s, rested_s = np.where(drives, part * lapse_s, 0.0), np.where(rests, lapse_s, np.where(drives, (1 - part) * lapse_s, 0.0))
+    rest_s = np.where(good & ~rests & ~leaves, 0.0, mine["rest_s"]) + rested_s
+    anew = rest_s >= hours.rest_s
+    mine["rest_s"] = np.where(leaves, 0.0, rest_s)
+    mine["driven_s"] = np.where(anew, 0.0, mine["driven_s"]) + np.where(anew & ~leaves, 0.0, driven_s)
+    mine["night_s"] = np.where(anew, 0.0, mine["night_s"]) + np.where(night & ~(anew & ~leaves), driven_s, 0.0)
     stands = track.speed_kmh[at] <= DRIVING_KMH
     stays = stands & rests & (mine["still_us"] != 0)
     mine["still_us"] = np.where(good & ~stays, np.where(stands, track.time_us[at], 0), mine["still_us"])
     _count_hours(track.time_us[at], driven_s, mine)
     put(memory, owner, mine)
-    for name in ("driven_s", "night_s", "rest_s", "still_us"):
+    for name in ("driven_s", "night_s", "still_us"):
         getattr(book, name)[at] = mine[name]
+    book.rest_s[at] = rest_s
     book.day_s[at] = mine["hours"].sum(axis=1)
 
 

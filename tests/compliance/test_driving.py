@@ -218,7 +218,7 @@ def test_overspeed_found_by_both_is_one_incident() -> None:
 
 
 def test_all_hours_of_a_day_are_counted_and_older_ones_forgotten() -> None:
-    """Against the plain sum: seconds driven in this hour and the 23 before it."""
+    """Against the plain sum: seconds driven in this hour and the 23 before it, of those in which it set off or stopped the half."""
     rng = np.random.default_rng(3)
     made = Drive(every_s=100, kmh=50)
     at = 0.0
@@ -229,7 +229,8 @@ def test_all_hours_of_a_day_are_counted_and_older_ones_forgotten() -> None:
     fixes = made.fixes()
     (row,) = judged([fixes], Atlas(), [Driving(Limits.of([], hours=Hours(in_24h_s=6 * 3600.0)))]).incidents(Kind.DAY_DRIVING)[:1]
     drives = np.append(False, (fixes.speed_kmh[1:] > 5) | (np.diff(fixes.lon) != 0)) & (np.append(0, np.diff(fixes.time_us)) <= 180_000_000)
-    driven = np.where(drives, np.append(0, np.diff(fixes.time_us)) / 1e6, 0.0)
+    half = np.append(False, np.diff(fixes.speed_kmh > 5) != 0)
+    driven = np.where(drives, np.append(0, np.diff(fixes.time_us)) / 1e6, 0.0) * np.where(half, 0.5, 1.0)
     hour = fixes.time_us // HOUR_US
     in_a_day = np.array([driven[: now + 1][hour[: now + 1] > hour[now] - 24].sum() for now in range(len(driven))])
 

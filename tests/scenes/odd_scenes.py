@@ -77,6 +77,7 @@ def clocks(monday: datetime) -> list[Scene]:
     return [
         Scene("a clock a year back for two minutes", [STRAIGHT], shifted(drive(*STRAYING), 400, 520, -year, monday), [STRAYED]),
         Scene("a clock a year back in the middle of it", [STRAIGHT], shifted(drive(*stray(2000, 200, 1500)), 250, 300, -year, monday), [Incident("deviation", 206, 386)]),
+        Scene("a clock a year back for two minutes, after half an hour", [STRAIGHT], shifted(drive((0, 0), Wait(2000), *STRAYING[1:]), 2050, 2170, -year, monday), [Incident("deviation", 2206, 2296, level=2)]),
         Scene("a clock a day back for two minutes", [STRAIGHT], shifted(drive(*STRAYING), 400, 520, -day, monday), [STRAYED]),
         Scene("a clock a day ahead for two minutes", [STRAIGHT], shifted(drive(*STRAYING), 400, 520, day, monday), [STRAYED]),
         Scene("a clock five minutes ahead for one report", [STRAIGHT], shifted(drive(*CLEAN), 400, 410, timedelta(minutes=-5), monday), []),
