@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -99,7 +100,7 @@ class Hindsight:
         self,
         store: HindsightStore,
         rules: Rules,
-        turn: asyncio.Lock,
+        still: Callable[[], AbstractAsyncContextManager[None]],
         calm: Callable[[], bool],
         *,
         late_days_max: int,
@@ -109,8 +110,8 @@ class Hindsight:
     ) -> None:
         self._store = store
         self._rules = rules
-        self._turn = turn
-        """Whoever holds it has every batch either committed and adopted or not yet judged."""
+        self._still = still
+        """While it lasts, nothing is committed and nothing judged."""
         self._calm = calm
         self._late_us_max = late_days_max * DAY_US
         self._quiet_s = quiet_s
@@ -217,9 +218,11 @@ class Hindsight:
     async def _finish(self, case: Case) -> None:
         """Between two commits: add what was committed meanwhile, store what has changed, and go on with the state that knows it."""
         regime = await self._rules.regime.get()
-        async with self._turn, self._rules.saving:
+        async with self._still(), self._rules.saving:
             if not case.waiting.keys() <= self._rules.begun_us().keys():
                 return
+            if self._rules.concerned(case.waiting):
+                self._rules.undo()  # what is judged and not committed is judged again, on top of the new state
             if not case.add(*await self._store.received(case.since_us, case.looked_us)):
                 return
             retold = self._retold(case, regime)

@@ -1,8 +1,8 @@
 """The life of a batch, from packets to answers, on one page: `Reader.read` (reading.py), `Pipeline.commit`, `answer`.
 
 Nothing is answered before its transaction has committed. Batches are committed in the order in which they were read; while one is being
-committed the next is read already, and its commit starts before the first one's answers are written, so that the database never waits
-for the gateway nor the gateway for it.
+committed the next is read and judged already, and its commit starts before the first one's answers are written, so that the database
+never waits for the gateway nor the gateway for it.
 While the database is away nothing is read and nothing is answered, and the same batch is tried again until it is kept;
 a repeat of what was kept after all is found by the store and answered like the first.
 An exception that is our own fault costs one packet, not the batch: the batch is halved until the packet stands alone in quarantine.
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
 import structlog
@@ -25,7 +26,7 @@ from ingest import receipts
 from ingest.conversation import Spoken
 from ingest.gather import Gather, Gathered
 from ingest.reading import Read, Reader
-from ingest.rules import Rules
+from ingest.rules import Judged, Rules
 from storage.errors import StoreUnavailable
 from storage.writer import CommitReport, TrackWriter
 from tracks.fix import ABSENT, SOURCES, FixBatch
@@ -45,7 +46,7 @@ DATABASE_AWAY: Final = "database away"
 LINKS_PER_TURN: Final = 512
 """Links answered before the loop looks at its sockets again: about 3 ms (2-core VM, 2026-11)."""
 
-Given = TypeVar("Given")
+Given = ParamSpec("Given")
 Got = TypeVar("Got")
 
 
@@ -65,12 +66,12 @@ class BatchReport:
     receipt_age_s: NDArray[np.float64]
     """Seconds from the packet's arrival to its answer, per answered frame."""
     seconds: dict[str, float]
-    """Time by stage: welcome, split, converse, decode, turn (waiting for the batch before), judge, commit, answer."""
+    """Time by stage: welcome, split, converse, decode, judge, turn (waiting for the batch before), commit, answer."""
 
 
 @dataclass(slots=True)
 class Pipeline:
-    """Takes batches from the gather and settles them in order: while one is being committed the next is read already."""
+    """Takes batches from the gather and settles them in order: while one is being committed the next is read and judged already."""
 
     gather: Gather
     reader: Reader
@@ -79,8 +80,10 @@ class Pipeline:
     report: Callable[[BatchReport], None]
     committed: list[Callable[[int], None]] = field(default_factory=list)
     """Told the number of each batch that is kept, in order: doors that acknowledge do so then."""
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from the start of a commit to its end, in the order of reading."""
+    _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a batch is judged, in the same order; who holds both takes the turn first."""
     _settling: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self) -> None:
@@ -88,19 +91,23 @@ class Pipeline:
         while True:
             gathered = await self.gather.take()
             self.reader.links.hear(gathered.ticket, gathered.sizes(), gathered.received_us)
+            read = judged = None
             try:
                 read = await self._patiently(self.reader.read, gathered)
-            except Exception:  # noqa: BLE001 - our own fault; `settle` corners it
-                read = None
-            await self.turn.acquire()
-            task = asyncio.create_task(self.settle(gathered, read))
+                async with self._judging:
+                    judged = await self._patiently(self.rules.judge, read.fixes)
+                read.watch.lap("judge")
+            except Exception:  # noqa: BLE001, S110 - our own fault; `settle` corners it
+                pass
+            await self._turn.acquire()
+            task = asyncio.create_task(self.settle(gathered, read, judged))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
 
-    async def settle(self, gathered: Gathered, read: Read | None) -> None:
+    async def settle(self, gathered: Gathered, read: Read | None, judged: Judged | None) -> None:
         """Commit in turn, then answer; the next batch's commit starts before this one's answers take their time."""
         try:
-            committed = await self._kept(gathered, read)
+            committed = await self._kept(gathered, read, judged)
             if read is not None and committed is not None:
                 await asyncio.sleep(0)
                 await self.answer(read, committed)
@@ -109,31 +116,33 @@ class Pipeline:
         finally:
             self.gather.settled(gathered)
 
-    async def _kept(self, gathered: Gathered, read: Read | None) -> CommitReport | None:
+    async def _kept(self, gathered: Gathered, read: Read | None, judged: Judged | None) -> CommitReport | None:
         """Commit a batch, or corner what breaks us in it (then it is answered already); acknowledged at the doors when it is kept."""
         try:
             committed = None
             try:
                 if read is not None:
-                    committed = await self._patiently(self.commit, read)
+                    read.watch.lap("turn")
+                    if not self.rules.stands(judged):
+                        async with self._alone():
+                            judged = await self._patiently(self.rules.judge, read.fixes)
+                    committed = await self.commit(read, judged)
             except Exception:  # noqa: BLE001, S110 - our own fault; cornering logs it with the packet
                 pass
             if committed is None:
-                await self._corner(gathered)
+                async with self._alone():
+                    await self._corner(gathered)
             for acknowledge in self.committed:
                 acknowledge(gathered.number)
             return committed
         finally:
-            self.turn.release()
+            self._turn.release()
 
-    async def commit(self, read: Read) -> CommitReport:
-        """One transaction; what the rules find in the fixes is stored with them, and becomes their state afterwards."""
-        read.watch.lap("turn")
-        judged = await self.rules.judge(read.fixes)
+    async def commit(self, read: Read, judged: Judged | None) -> CommitReport:
+        """One transaction; what the rules find in the fixes is stored with them."""
         fixes = replace(read.fixes, quality=judged.checked.quality if judged else faults(read.fixes))
-        read.watch.lap("judge")
-        committed = await self.writer.commit(fixes, read.rejects, judged.told if judged else None)
-        self.rules.adopt(judged)
+        committed = await self._patiently(self.writer.commit, fixes, read.rejects, judged.told if judged else None)
+        self.rules.settle(judged)
         if not committed.told:
             log.error("the database refused events; the fixes are stored without", fixes=len(read.fixes))
         read.watch.lap("commit")
@@ -172,12 +181,26 @@ class Pipeline:
             )
         )
 
-    async def _patiently(self, step: Callable[[Given], Awaitable[Got]], given: Given) -> Got:
+    @asynccontextmanager
+    async def still(self) -> AsyncGenerator[None, None]:
+        """For a moment nothing is committed and nothing judged; one batch may be judged already."""
+        async with self._turn, self._judging:
+            yield
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncGenerator[None, None]:
+        """In one's turn: what is judged and not committed counts no more, and nobody else judges."""
+        self.rules.undo()  # first, since the batch that is being judged may wait for what is under way
+        async with self._judging:
+            self.rules.undo()
+            yield
+
+    async def _patiently(self, step: Callable[Given, Awaitable[Got]], *given: Given.args, **named: Given.kwargs) -> Got:
         """Take a step; while the database is away take it again and again, and let nothing more be read meanwhile."""
         pause_s = RETRY_PAUSE_S_MIN
         while True:
             try:
-                got = await step(given)
+                got = await step(*given, **named)
             except StoreUnavailable as error:
                 if DATABASE_AWAY not in self.gather.holds:
                     log.error("database away: reading paused, nothing is answered until it is back", why=str(error))
@@ -195,8 +218,10 @@ class Pipeline:
         for part in gathered.halves() if len(gathered) > 1 else (gathered,):
             try:
                 read = await self._patiently(self.reader.read, part)
-                await self.answer(read, await self._patiently(self.commit, read))
+                judged = await self._patiently(self.rules.judge, read.fixes)
+                await self.answer(read, await self.commit(read, judged))
             except Exception:
+                self.rules.undo()
                 if len(part) > 1:
                     await self._corner(part)
                     continue

@@ -1,4 +1,7 @@
-"""`Rules`: the batch's fixes against shapes, driving rules and papers, in the turn of its commit; events are stored with the fixes.
+"""`Rules`: the batch's fixes against shapes, driving rules and papers, before its commit; events are stored with the fixes.
+
+A batch is judged while the one before is being committed, so the state runs ahead of the database by the batches under way.
+Where a batch is not committed as it was judged, its terminals and those of the batches judged on top are put down.
 
 Fences, corridors and stops are the atlas; what vehicles may do, and which of them may run, is the regime. Both are always there, if empty.
 A terminal is taken up when its first fixes come: its last saved state, and the stored fixes received since. So a restart, a crash or
@@ -44,7 +47,7 @@ FORGOTTEN_AT: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the rules make of a batch, to be adopted once it is committed."""
+    """What the rules make of a batch; their state counts on its commit."""
 
     told: Told | None
     """None where nothing has happened, which spares a batch its own BEGIN and COMMIT."""
@@ -54,9 +57,15 @@ class Judged:
     too_late: int
     """Fixes that are never judged: they came later than `late_days_max` allows."""
 
+    @property
+    def terminal_ids(self) -> list[int]:
+        """Whose state it has moved on."""
+        ids: list[int] = self.checked.change.work.terminal_id.tolist()
+        return ids
+
 
 class Rules:
-    """The rules of one worker. Batches are judged and adopted one at a time, in order."""
+    """The rules of one worker. Batches are judged one at a time, and settled in the same order."""
 
     def __init__(self, geometry: GeometryStore, fleet: FleetStore, store: RuleStore, here: Collection[int], settings: Settings) -> None:
         self.store = store
@@ -76,6 +85,10 @@ class Rules:
         """Those of which something was committed here after that: the other has to look again."""
         self._recalled: list[Checked] = []
         """What stored fixes amount to of terminals taken up, and is not told yet."""
+        self._ahead: list[Judged] = []
+        """Judged and not committed yet, in order."""
+        self._fewer = asyncio.Event()
+        """Set when some of them are committed or undone."""
         self._heard_us = 0
         self.words: Counter[str] = Counter()
         """What has been told since the metrics were last published."""
@@ -91,32 +104,53 @@ class Rules:
             if not (fixes.terminal_id != ABSENT).any():
                 return None
             atlas, regime = await self.atlas.get(), await self.regime.get()
-            await self._take_up(fixes, atlas, regime)
-            return self._judged(fixes, check(fixes, atlas, self._state, regime.rules), regime)
+            while new := self._strangers(fixes):
+                await self._take_up(new, fixes, atlas, regime)
+            judged = self._judged(fixes, check(fixes, atlas, self._state, regime.rules), regime)
         except StoreUnavailable:
             raise
         except Exception:
             log.exception("the rules failed on a batch; its fixes are stored without events", fixes=len(fixes))
             return None
-
-    def adopt(self, judged: Judged | None) -> None:
-        """The batch is committed."""
-        if judged is None:
-            return
         self._state.adopt(judged.checked.change)
         self._recalled.clear()
+        self._ahead.append(judged)
+        return judged
+
+    def stands(self, judged: Judged | None) -> bool:
+        """Whether all that a batch was judged on top of is in the database, or may come there; else judge it again."""
+        return judged is None or any(each is judged for each in self._ahead)
+
+    def settle(self, judged: Judged | None) -> None:
+        """The batch is committed, the first of those under way."""
+        if judged is None:
+            return
+        assert self._ahead[0] is judged, "batches are committed in the order in which they were judged"
+        del self._ahead[0]
+        self._fewer.set()
         self.words.update(judged.checked.events.words())
         if judged.too_late:
             self.late["too_late"] += judged.too_late
         self._heard_us = judged.received_us
-        changed = dict.fromkeys(judged.checked.change.work.terminal_id.tolist(), time.monotonic())
-        self._changed.update((each, changed[each]) for each in (changed.keys() & self._begun_us.keys()) - self._changed.keys())
-        for terminal_id in self._elsewhere & changed.keys():
+        now, terminal_ids = time.monotonic(), judged.terminal_ids
+        self._changed |= {each: now for each in terminal_ids if each not in self._changed and each in self._begun_us}
+        for terminal_id in self._elsewhere.intersection(terminal_ids) if self._elsewhere else ():
             if terminal_id in self.here:
                 self._elsewhere.discard(terminal_id)
             else:
                 self._put_down(terminal_id)
                 self._strays.add(terminal_id)
+
+    def undo(self) -> None:
+        """What is under way will not be committed as it was judged; its terminals are taken up anew from what is in the database."""
+        for judged in self._ahead:
+            self.put_down(judged.terminal_ids)
+        self._ahead.clear()
+        self._fewer.set()
+
+    def concerned(self, terminal_ids: Collection[int]) -> bool:
+        """Whether one of them is in a batch under way."""
+        return any(not set(terminal_ids).isdisjoint(judged.terminal_ids) for judged in self._ahead)
 
     def moved(self, terminal_ids: Iterable[int]) -> None:
         """These may report to another worker now; when they come back, they are taken up anew."""
@@ -188,7 +222,8 @@ class Rules:
 
     async def _save(self, terminal_ids: list[int]) -> None:
         async with self.saving:
-            terminal_ids = [each for each in terminal_ids if each in self._changed]
+            ahead = {each for judged in self._ahead for each in judged.terminal_ids}  # of more than is in the database
+            terminal_ids = [each for each in terminal_ids if each in self._changed and each not in ahead]
             if not terminal_ids:
                 return
             since = [self._changed.pop(each) for each in terminal_ids]
@@ -199,11 +234,15 @@ class Rules:
                 waiting = {each: at for each, at in zip(terminal_ids, since, strict=True) if each in self._begun_us}
                 self._changed = waiting | self._changed
 
-    async def _take_up(self, fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
-        """Bring in the terminals that are not here yet: what was saved of them, and on top of it the fixes stored since."""
-        new = set(fixes.terminal_id.tolist()) - self._begun_us.keys() - {ABSENT}
-        if not new:
-            return
+    def _strangers(self, fixes: FixBatch) -> set[int]:
+        """The terminals of these fixes that are not taken up."""
+        return {each for each in fixes.terminal_id.tolist() if each not in self._begun_us and each != ABSENT}
+
+    async def _take_up(self, new: set[int], fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
+        """Bring in terminals: what was saved of them, and on top of it the fixes stored since; first what is under way has to be stored."""
+        while self.concerned(new):
+            self._fewer.clear()
+            await self._fewer.wait()
         first_us = _first_us(fixes)
         begun_us = {each: first_us[each] for each in new}
         self._forget_gone()

@@ -183,7 +183,7 @@ class Worker:
             return not self.gather.paused and self.gather.backlog_bytes < self.settings.batch_bytes_max
 
         store = HindsightStore(self.url)
-        return Hindsight(store, self.rules, pipeline.turn, calm, late_days_max=self.settings.late_days_max)
+        return Hindsight(store, self.rules, pipeline.still, calm, late_days_max=self.settings.late_days_max)
 
     def _reader(self) -> Reader:
         at = self.settings
