@@ -31,6 +31,9 @@ WINDOW: Final = STRIDE * PICTURES
 """Samples kept per terminal; at least the newest WINDOW - STRIDE = 128 are always within reach of a late fix: two minutes at one a
 second, twenty at one in ten seconds. 12 KB per terminal."""
 
+SLOTS_MIN: Final = 16_384
+"""Room that is made at first: pages that nobody has written to take no memory, and moving the others takes time."""
+
 NEVER: Final = np.iinfo(np.int64).min
 FORMAT: Final = b"DG01"
 
@@ -242,7 +245,7 @@ class State:
             order = np.argsort(ids := np.concatenate((self._ids, new)), kind="stable")
             self._ids, self._slots = ids[order], np.concatenate((self._slots, slots))[order]
             if used + len(grown) > len(self._count):
-                self._grow(max(2 * len(self._count), used + len(grown), 64))
+                self._grow(max(2 * len(self._count), used + len(grown), SLOTS_MIN))
             self._base[slots] = self._last[slots] = NEVER
             self._first[slots] = self._count[slots] = 0
         return self.find(terminal_id)
@@ -269,7 +272,7 @@ class State:
         count = extent[:, 1] - extent[:, 0]
         which, nth = expand(count)
         rows = pick(self._pool.rows, extent[which, 0] + nth)
-        self._pool = _Pool(tidy_at=4096 + len(self._count) + 2 * len(rows))
+        self._pool = _Pool(tidy_at=4096 + len(self) + 2 * len(rows))
         stop = self._pool.append(rows) + np.cumsum(count)
         self._extent[in_use] = np.stack((stop - count, stop), 1)
 
