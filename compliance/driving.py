@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.alarms import item_alarms, word_alarms
-from tracks.event import NO_SIGNALS, Ended, EventBatch, Kind, Level, Phase, Signals, Value, event_ids, together
+from tracks.event import KIND, LEVEL, NO_SIGNALS, VALUE, Ended, EventBatch, Kind, Phase, Signals, event_ids, together
 from tracks.fix import ABSENT, FixBatch
 from tracks.spans import Index, Mask
 from tracks.track import Memory, Standing, TrackBatch, pick, put, steps, telling
@@ -141,34 +141,34 @@ class Driving:
         night_part = np.where(within_day(scene.minute, NIGHT), self.limits.night_part[row], 1.0)
         limit_kmh = np.minimum(self.limits.max_kmh[row], track.limit_kmh[fix]) * night_part
         over = track.speed_kmh[fix] / limit_kmh
-        value = np.where(over > 1, Value.BAD, Value.GOOD).astype(np.int8)
-        level = np.select([over < TIERS[0], over < TIERS[1]], [Level.NOTICE, Level.WARNING], Level.MAJOR)
-        return scene.tell(Kind.OVERSPEED, value, measure=track.speed_kmh[fix], amount=track.moved_m[fix], level=level)
+        value = np.where(over > 1, VALUE.BAD, VALUE.GOOD).astype(np.int8)
+        level = np.select([over < TIERS[0], over < TIERS[1]], [LEVEL.NOTICE, LEVEL.WARNING], LEVEL.MAJOR)
+        return scene.tell(KIND.OVERSPEED, value, measure=track.speed_kmh[fix], amount=track.moved_m[fix], level=level)
 
     def _hours(self, scene: _Scene, book: _Book) -> list[Signals]:
         hours, fix = self.limits.hours, scene.fix
         driven_s, day_s, rested = book.driven_s[fix], book.day_s[fix], book.rest_s[fix] >= hours.rest_s
         tired = (driven_s > hours.day_s) | (book.night_s[fix] > hours.night_s)
-        fatigue = np.select([tired, rested], [Value.BAD, Value.GOOD], Value.NEUTRAL).astype(np.int8)
-        day = np.where(day_s > hours.in_24h_s, Value.BAD, Value.GOOD).astype(np.int8)
+        fatigue = np.select([tired, rested], [VALUE.BAD, VALUE.GOOD], VALUE.NEUTRAL).astype(np.int8)
+        day = np.where(day_s > hours.in_24h_s, VALUE.BAD, VALUE.GOOD).astype(np.int8)
         return [
-            scene.tell(Kind.FATIGUE, fatigue, measure=driven_s, level=Level.WARNING),
-            scene.tell(Kind.DAY_DRIVING, day, measure=day_s, level=Level.WARNING),
+            scene.tell(KIND.FATIGUE, fatigue, measure=driven_s, level=LEVEL.WARNING),
+            scene.tell(KIND.DAY_DRIVING, day, measure=day_s, level=LEVEL.WARNING),
         ]
 
     def _small_hours(self, scene: _Scene, book: _Book) -> Signals:
         track, fix = scene.track, scene.fix
         forbidden = within_day(scene.minute, SMALL_HOURS) & self.limits.coach[scene.row]
         at_rest = ~forbidden | (book.rest_s[fix] >= self.limits.hours.rest_s)
-        value = np.select([at_rest, track.speed_kmh[fix] > DRIVING_KMH], [Value.GOOD, Value.BAD], Value.NEUTRAL).astype(np.int8)
-        return scene.tell(Kind.NIGHT_COACH, value, measure=track.speed_kmh[fix], amount=track.moved_m[fix], level=Level.WARNING)
+        value = np.select([at_rest, track.speed_kmh[fix] > DRIVING_KMH], [VALUE.GOOD, VALUE.BAD], VALUE.NEUTRAL).astype(np.int8)
+        return scene.tell(KIND.NIGHT_COACH, value, measure=track.speed_kmh[fix], amount=track.moved_m[fix], level=LEVEL.WARNING)
 
     def _parked(self, scene: _Scene, book: _Book) -> Signals:
         still_us = book.still_us[scene.fix]
         still_s = np.where(still_us != 0, (scene.track.time_us[scene.fix] - still_us) / 1e6, 0.0)
         too_long = (still_us != 0) & (still_s >= self.limits.parked_max_s[scene.row])
-        value = np.select([too_long, still_s > 0], [Value.BAD, Value.NEUTRAL], Value.GOOD).astype(np.int8)
-        return scene.tell(Kind.PARKED, value, measure=still_s, since_us=still_us, level=Level.NOTICE)
+        value = np.select([too_long, still_s > 0], [VALUE.BAD, VALUE.NEUTRAL], VALUE.GOOD).astype(np.int8)
+        return scene.tell(KIND.PARKED, value, measure=still_s, since_us=still_us, level=LEVEL.NOTICE)
 
     def _offline(self, track: TrackBatch, row: Index, book: _Book) -> Signals:
         """Silence that is over; of silence that lasts, `silent` tells."""
@@ -177,7 +177,7 @@ class Driving:
         silent = silent[self.limits.on_duty(row[silent], book.before_us[silent] + limit_us[silent])]
         since_us, until_us = book.before_us[silent], track.time_us[silent]
         times = {"since_us": since_us, "until_us": until_us, "measure": (until_us - since_us) / 1e6}
-        return Signals.of(silent, Kind.OFFLINE, 0, Value.MOMENT, level=Level.WARNING, **times)
+        return Signals.of(silent, KIND.OFFLINE, 0, VALUE.MOMENT, level=LEVEL.WARNING, **times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,11 +277,11 @@ def silent(limits: Limits, last: FixBatch, *, now_us: int, before_us: int) -> Ev
     last, count = last.take(some), len(some)
     nothing, unknown = np.zeros(count, np.int64), np.full(count, ABSENT, np.int64)
     return EventBatch(
-        id=event_ids(last.terminal_id, Kind.OFFLINE, nothing, last.time_us),
-        kind=np.full(count, Kind.OFFLINE, np.uint8),
+        id=event_ids(last.terminal_id, KIND.OFFLINE, nothing, last.time_us),
+        kind=np.full(count, KIND.OFFLINE, np.uint8),
         phase=np.full(count, Phase.OPENED, np.uint8),
         ended=np.full(count, Ended.OPEN, np.uint8),
-        level=np.full(count, Level.WARNING, np.uint8),
+        level=np.full(count, LEVEL.WARNING, np.uint8),
         terminal_id=last.terminal_id,
         vehicle_id=last.vehicle_id,
         subject=nothing,

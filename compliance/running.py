@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from compliance.driving import DRIVING_KMH, SAME_PLACE_M
 from compliance.vehicles import Reasons, Standings, compliant
-from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value
+from tracks.event import KIND, LEVEL, NO_SIGNALS, VALUE, Signals
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
 from tracks.track import Memory, Standing, TrackBatch, telling
@@ -48,23 +48,23 @@ class Running:
         fix = np.flatnonzero(track.good)
         reasons = reasons_against(self.standings, track.vehicle_id[fix], track.time_us[fix])
         barred = reasons != 0
-        if not barred.any() and not (standing.kind == Kind.NON_COMPLIANT_RUNNING).any():
+        if not barred.any() and not (standing.kind == KIND.NON_COMPLIANT_RUNNING).any():
             return NO_SIGNALS
         moves, rests = _moves(track, fix), _rests(track, fix)
         drove_us = _drove_us(track.owner[fix], np.where(barred & ~rests, track.time_us[fix], 0), memory)
         stood = rests & (track.time_us[fix] - drove_us >= STOOD_US)
         served = self.service[minute_of_week(track.time_us[fix], self.zone_s)]
-        value = np.select([~barred | ~served | stood, moves], [Value.GOOD, Value.BAD], Value.NEUTRAL).astype(np.int8)
-        some = telling(track, fix, value, Kind.NON_COMPLIANT_RUNNING, standing)
+        value = np.select([~barred | ~served | stood, moves], [VALUE.GOOD, VALUE.BAD], VALUE.NEUTRAL).astype(np.int8)
+        some = telling(track, fix, value, KIND.NON_COMPLIANT_RUNNING, standing)
         at = fix[some]
         return Signals.of(
             at,
-            Kind.NON_COMPLIANT_RUNNING,
+            KIND.NON_COMPLIANT_RUNNING,
             0,
             value[some],
             measure=track.speed_kmh[at],
             amount=track.moved_m[at],
-            level=Level.MAJOR,
+            level=LEVEL.MAJOR,
             since_us=np.where(stood & barred, drove_us, ABSENT)[some],
         )
 

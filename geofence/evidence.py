@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tracks.code import plain
 from tracks.event import Kind
 
 
@@ -27,6 +28,9 @@ class State(IntEnum):
     RECOVERING = 3
     COOLING = 4
     """Closed, and remembered for a while in case terminal or platform finds the same."""
+
+
+STATE: Final = plain(State)
 
 
 def _next() -> NDArray[np.uint8]:
@@ -55,6 +59,9 @@ class Gap(IntEnum):
     """Evidence not yet sufficient is void, and what is open ended at the last good fix."""
     BRIDGE = 2
     """Nothing: the condition is known to last through silence."""
+
+
+GAP: Final = plain(Gap)
 
 
 class Evidence(NamedTuple):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from geofence.datum import Degrees, Metres, distance_m, metres_per_degree
 from geofence.raster import Raster
 from geofence.roster import Assigned, Audiences, Parties, Party
+from tracks.code import plain
 from tracks.spans import Index, Mask
 from tracks.track import rows_of
 from tracks.week import WEEK_MINUTES, Window, calendars
@@ -42,6 +43,9 @@ class Stay(IntEnum):
     """Being inside is a violation."""
     IN = 2
     """Being outside is a violation: the zone of a zone service."""
+
+
+STAY: Final = plain(Stay)
 
 
 @dataclass(frozen=True, slots=True)

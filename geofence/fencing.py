@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofence.datum import Degrees
-from geofence.fences import DEEP_M, FenceIndex, Stay
+from geofence.fences import DEEP_M, STAY, FenceIndex
 from geofence.passing import Ways, passed
-from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value, together
+from tracks.event import KIND, LEVEL, NO_SIGNALS, VALUE, Kind, Signals, together
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
 from tracks.track import Memory, Standing, TrackBatch, among, distinct, expand
@@ -37,7 +37,7 @@ class Fencing:
 
     def judge(self, track: TrackBatch, memory: Memory, standing: Standing) -> Signals:  # noqa: ARG002 - it remembers nothing
         """Signals about INSIDE, DWELT, OVERSPEED_INSIDE and OUTSIDE."""
-        mine = standing.take(standing.kind <= Kind.OVERSPEED_INSIDE)
+        mine = standing.take(standing.kind <= KIND.OVERSPEED_INSIDE)
         if len(self.index) == 0 and len(mine) == 0:
             return NO_SIGNALS
         row = self.index.find(mine.subject)
@@ -51,8 +51,8 @@ class Fencing:
         if len(index) == 0:
             return np.zeros(len(row), np.bool_)
         return np.select(
-            [kind == Kind.INSIDE, kind == Kind.OUTSIDE, kind == Kind.DWELT],
-            [index.stay[row] != Stay.IN, index.stay[row] == Stay.IN, np.isfinite(index.dwell_s[row])],
+            [kind == KIND.INSIDE, kind == KIND.OUTSIDE, kind == KIND.DWELT],
+            [index.stay[row] != STAY.IN, index.stay[row] == STAY.IN, np.isfinite(index.dwell_s[row])],
             index.limited[row],
         )
 
@@ -60,7 +60,7 @@ class Fencing:
 def _within(look: _Look) -> list[Signals]:
     """Being inside: INSIDE, DWELT, OVERSPEED_INSIDE."""
     index, track, inside = look.index, look.track, look.inside
-    about = look.standing.kind != Kind.OUTSIDE
+    about = look.standing.kind != KIND.OUTSIDE
     through = look.through
     outside = look.left(
         inside,
@@ -70,25 +70,25 @@ def _within(look: _Look) -> list[Signals]:
     value, weight = _outside(look, outside)
     deep = _deep(look, outside)
     pairs = inside.and_then(outside)
-    value = np.concatenate((np.full(len(inside.fix), Value.BAD, np.int8), value))
+    value = np.concatenate((np.full(len(inside.fix), VALUE.BAD, np.int8), value))
     weight = np.concatenate((np.where(deep, np.uint8(2), np.uint8(1)), weight))
     held = np.arange(len(value)) < len(inside.fix)
     made = []
-    if (tells := index.stay[pairs.row] != Stay.IN).any():
+    if (tells := index.stay[pairs.row] != STAY.IN).any():
         told, since_us = pairs.take(tells), look.left_us(pairs.take(tells))
-        made.append(look.signals(Kind.INSIDE, told, value[tells], weight=weight[tells], level=look.level(told), since_us=since_us))
+        made.append(look.signals(KIND.INSIDE, told, value[tells], weight=weight[tells], level=look.level(told), since_us=since_us))
         times = {"since_us": look.passed_us[:, 0], "until_us": look.passed_us[:, 1]}
-        made.append(look.signals(Kind.INSIDE, through, Value.PASSED, weight=2, level=look.level(through), **times))
+        made.append(look.signals(KIND.INSIDE, through, VALUE.PASSED, weight=2, level=look.level(through), **times))
     if (dwells := np.isfinite(index.dwell_s[pairs.row])).any():
         wait_s = index.dwell_s[pairs.row[dwells]]
-        made.append(look.signals(Kind.DWELT, pairs.take(dwells), value[dwells], wait_s=wait_s, level=Level.NOTICE))
+        made.append(look.signals(KIND.DWELT, pairs.take(dwells), value[dwells], wait_s=wait_s, level=LEVEL.NOTICE))
     if (limited := index.limited[pairs.row]).any():
         fix, row = pairs.fix[limited], pairs.row[limited]
         limit_kmh = np.where(within_day(look.minute[fix], NIGHT), index.night_kmh[row], index.day_kmh[row])
         speed_kmh = track.speed_kmh[fix]
-        pace = np.where(held[limited], np.where(speed_kmh > limit_kmh, Value.BAD, Value.GOOD), Value.END)
-        some = {"measure": speed_kmh, "amount": track.moved_m[fix], "level": Level.WARNING}
-        made.append(look.signals(Kind.OVERSPEED_INSIDE, pairs.take(limited), pace, **some))
+        pace = np.where(held[limited], np.where(speed_kmh > limit_kmh, VALUE.BAD, VALUE.GOOD), VALUE.END)
+        some = {"measure": speed_kmh, "amount": track.moved_m[fix], "level": LEVEL.WARNING}
+        made.append(look.signals(KIND.OVERSPEED_INSIDE, pairs.take(limited), pace, **some))
     return made
 
 
@@ -98,14 +98,14 @@ def _outside(look: _Look, pairs: _Pairs) -> tuple[NDArray[np.int8], NDArray[np.u
     away_m = np.zeros(len(pairs.fix))
     away_m[force] = look.edge_m(pairs.take(force))
     margin_m = look.index.margin_m[pairs.row]
-    value = np.where(away_m > margin_m, np.int8(Value.GOOD), np.int8(Value.NEUTRAL))
-    value[~force] = Value.END
+    value = np.where(away_m > margin_m, np.int8(VALUE.GOOD), np.int8(VALUE.NEUTRAL))
+    value[~force] = VALUE.END
     return value, np.where(away_m > margin_m + DEEP_M, np.uint8(2), np.uint8(1))
 
 
 def _deep(look: _Look, outside: _Pairs) -> Mask:
     """Which positions are so far inside that one is proof; not asked where a fence was entered for certain and not left since."""
-    entered = look.standing.open & (look.standing.kind == Kind.INSIDE)
+    entered = look.standing.open & (look.standing.kind == KIND.INSIDE)
     entered_keys = look.standing.owner[entered] * len(look.index) + look.row[entered]
     settled = entered_keys[~among(entered_keys, np.sort(look.owner_keys(outside)))]
     deep = np.zeros(len(look.inside.fix), np.bool_)
@@ -120,17 +120,17 @@ def _without(look: _Look) -> list[Signals]:
     place, row = index.zones.to(track.terminal_id[look.good])
     asked = _Pairs(look.good[place], row)
     asked = asked.take(look.in_force(asked))
-    about = look.standing.kind == Kind.OUTSIDE
+    about = look.standing.kind == KIND.OUTSIDE
     over = look.left(asked, look.standing.owner[about], look.row[about])
     out = np.flatnonzero(~among(look.fix_keys(asked), np.sort(look.fix_keys(look.inside))))
     away_m = np.zeros(len(asked.fix))
     away_m[out] = look.edge_m(asked.take(out))
-    value = np.full(len(asked.fix), Value.GOOD, np.int8)
-    value[out] = np.where(away_m[out] > index.margin_m[asked.row[out]], Value.BAD, Value.NEUTRAL)
-    level = np.where(away_m > MAJOR_M, Level.MAJOR, Level.WARNING)
+    value = np.full(len(asked.fix), VALUE.GOOD, np.int8)
+    value[out] = np.where(away_m[out] > index.margin_m[asked.row[out]], VALUE.BAD, VALUE.NEUTRAL)
+    level = np.where(away_m > MAJOR_M, LEVEL.MAJOR, LEVEL.WARNING)
     return [
-        look.signals(Kind.OUTSIDE, asked, value, measure=away_m, amount=track.moved_m[asked.fix], level=level),
-        look.signals(Kind.OUTSIDE, over, Value.END),
+        look.signals(KIND.OUTSIDE, asked, value, measure=away_m, amount=track.moved_m[asked.fix], level=level),
+        look.signals(KIND.OUTSIDE, over, VALUE.END),
     ]
 
 
@@ -206,7 +206,7 @@ class _Look:
 
     def level(self, pairs: _Pairs) -> NDArray[np.int64]:
         """How bad it is to be inside."""
-        return np.where(self.index.stay[pairs.row] == Stay.OUT, Level.WARNING, Level.INFO)
+        return np.where(self.index.stay[pairs.row] == STAY.OUT, LEVEL.WARNING, LEVEL.INFO)
 
     def in_force(self, pairs: _Pairs) -> Mask:
         """Which fences are in force for the fix beside them."""
@@ -239,7 +239,7 @@ class _Look:
     def end(self, gone: Standing) -> Signals:
         """An end for incidents whose fence is gone, at every good fix of their owners."""
         fix, nth = self._good_of(gone.owner, np.arange(len(gone)))
-        return Signals.of(fix, gone.kind[nth], gone.subject[nth], Value.END)
+        return Signals.of(fix, gone.kind[nth], gone.subject[nth], VALUE.END)
 
     def _good_of(self, owner: Index, thing: Index) -> tuple[Index, Index]:
         """Pairs of every good fix of the owners and the thing beside its owner."""

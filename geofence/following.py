@@ -23,7 +23,8 @@ from geofence.corridors import CorridorIndex
 from geofence.datum import Metres
 from geofence.quality import GAP_S, SPEED_KMH_MAX
 from geofence.sight import Sight
-from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value, together
+from tracks.code import plain
+from tracks.event import KIND, LEVEL, NO_SIGNALS, VALUE, Signals, Value, together
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
 from tracks.track import Memory, Standing, TrackBatch, expand, least, pick, put, steps, telling
@@ -51,6 +52,9 @@ class Course(IntEnum):
     OFF = 2
 
 
+COURSE: Final = plain(Course)
+
+
 class Seen(IntEnum):
     """What one fix is."""
 
@@ -66,6 +70,9 @@ class Seen(IntEnum):
     CROSSING = 5
     """Within the width of a corridor, but not running along it."""
     NOWHERE = 6
+
+
+SEEN: Final = plain(Seen)
 
 
 def _next() -> NDArray[np.uint8]:
@@ -138,25 +145,25 @@ class Following:
         )
 
     def _deviations(self, track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:
-        some = telling(track, fix, found.deviation, Kind.DEVIATION, standing)
+        some = telling(track, fix, found.deviation, KIND.DEVIATION, standing)
         if len(some) == 0:
             return NO_SIGNALS
         value, subject = found.deviation[some], found.subject[some]
         away_m, half_m = self._away(track, fix[some], subject, value == BAD)
-        level = np.select([away_m < 2 * half_m, away_m <= MAJOR_M], [Level.NOTICE, Level.WARNING], Level.MAJOR)
+        level = np.select([away_m < 2 * half_m, away_m <= MAJOR_M], [LEVEL.NOTICE, LEVEL.WARNING], LEVEL.MAJOR)
         amount = _driven_off(track, fix[some], found.long[some], away_m - half_m)
         since_us = np.select([value == GOOD, value == BAD], [found.back_us[some], found.begun_us[some]], ABSENT)
-        return Signals.of(fix[some], Kind.DEVIATION, subject, value, measure=away_m, amount=amount, level=level, since_us=since_us)
+        return Signals.of(fix[some], KIND.DEVIATION, subject, value, measure=away_m, amount=amount, level=level, since_us=since_us)
 
     def _detours(self, track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:
-        some = telling(track, fix, found.detour, Kind.DETOUR, standing)
+        some = telling(track, fix, found.detour, KIND.DETOUR, standing)
         if len(some) == 0:
             return NO_SIGNALS
         value, subject = found.detour[some], found.subject[some]
         away_m, half_m = self._away(track, fix[some], subject, value == BAD)
         amount = _driven_off(track, fix[some], found.long[some], away_m - half_m)
         since_us = np.where(value == GOOD, found.back_us[some], ABSENT)
-        return Signals.of(fix[some], Kind.DETOUR, subject, value, measure=away_m, amount=amount, since_us=since_us)
+        return Signals.of(fix[some], KIND.DETOUR, subject, value, measure=away_m, amount=amount, since_us=since_us)
 
     def _away(self, track: TrackBatch, fix: Index, subject: Index, asked: Mask) -> tuple[Metres, Metres]:
         """How far the fixes asked about are from their corridors, and half the width there."""
@@ -173,15 +180,15 @@ def _driven_off(track: TrackBatch, fix: Index, long: Mask, outside_m: Metres) ->
 
 
 def _directions(track: TrackBatch, fix: Index, found: _Found, standing: Standing) -> Signals:
-    some = telling(track, fix, found.direction, Kind.WRONG_DIRECTION, standing)
-    back = {"amount": found.back_m[some], "since_us": found.since_us[some], "level": Level.WARNING}
-    return Signals.of(fix[some], Kind.WRONG_DIRECTION, found.subject[some], found.direction[some], **back)
+    some = telling(track, fix, found.direction, KIND.WRONG_DIRECTION, standing)
+    back = {"amount": found.back_m[some], "since_us": found.since_us[some], "level": LEVEL.WARNING}
+    return Signals.of(fix[some], KIND.WRONG_DIRECTION, found.subject[some], found.direction[some], **back)
 
 
 def _shortcuts(fix: Index, found: _Found) -> Signals:
     some = np.flatnonzero(found.skipped_m > SKIPPED_M)
     times = {"since_us": found.left_us[some], "until_us": found.joined_us[some], "measure": found.skipped_m[some]}
-    return Signals.of(fix[some], Kind.SHORTCUT, found.subject[some], Value.MOMENT, level=Level.WARNING, **times)
+    return Signals.of(fix[some], KIND.SHORTCUT, found.subject[some], VALUE.MOMENT, level=LEVEL.WARNING, **times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,14 +233,14 @@ def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, sight: 
     agrees &= np.abs(sight.chainage_m[there] - mine["maybe_m"]) <= _reach_m(track.time_us[fix] - mine["maybe_us"])
     seen = np.select(
         [~sight.driven[at], sight.terminus[at], sight.near[there] & agrees, here >= 0, there >= 0, sight.count[at] > 0],
-        [Seen.IDLE, Seen.TERMINUS, Seen.CONFIRMED, Seen.FOLLOWED, Seen.BESIDE, Seen.CROSSING],
-        Seen.NOWHERE,
+        [SEEN.IDLE, SEEN.TERMINUS, SEEN.CONFIRMED, SEEN.FOLLOWED, SEEN.BESIDE, SEEN.CROSSING],
+        SEEN.NOWHERE,
     )
-    placed = np.where(seen == Seen.FOLLOWED, here, np.where(seen == Seen.CONFIRMED, there, -1))
+    placed = np.where(seen == SEEN.FOLLOWED, here, np.where(seen == SEEN.CONFIRMED, there, -1))
     found.seen[at], found.passage[at] = seen, placed
     joins = _shadow(at, sight, mine, seen, time_us=track.time_us[fix], moved_m=track.moved_m[fix])
     mine["back_us"] = np.where(sight.covered[at], np.where(mine["back_us"] != 0, mine["back_us"], track.time_us[fix]), 0)
-    mine["course"][joins] = Course.OFF
+    mine["course"][joins] = COURSE.OFF
     mine["corridor"] = np.where(joins, mine["shadow"], mine["corridor"])
     found.begun_us[at] = np.where(joins, mine["shadow_us"], ABSENT)
     _tell(at, sight, found, mine, here=here, there=there)
@@ -244,8 +251,8 @@ def _after_silence(track: TrackBatch, fix: Index, mine: Memory) -> Memory:
     """What is still known at a fix: after a gap not where the vehicle was, after a long one not even that it is on a trip."""
     gap = track.gap[fix]
     long = gap & (track.lapse_s[fix] > LOST_S)
-    mine["course"][gap & (mine["course"] == Course.FOLLOWING)] = Course.OFF
-    mine["course"][long] = Course.LOST
+    mine["course"][gap & (mine["course"] == COURSE.FOLLOWING)] = COURSE.OFF
+    mine["course"][long] = COURSE.LOST
     for name in ("seen_us", "back_us", "maybe", "nowhere", "strayed", "shadow"):
         mine[name][gap] = 0
     mine["driven_m"] += track.moved_m[fix]
@@ -254,7 +261,7 @@ def _after_silence(track: TrackBatch, fix: Index, mine: Memory) -> Memory:
 
 def _shadow(at: Index, sight: Sight, mine: Memory, seen: NDArray[np.uint8], *, time_us: Index, moved_m: Metres) -> Mask:
     """Keep count of those that run along a corridor outside of it; gives those that have done so for long enough to be on a trip."""
-    beside = (mine["course"] == Course.LOST) & (seen == Seen.NOWHERE) & (sight.shadow[at] != 0)
+    beside = (mine["course"] == COURSE.LOST) & (seen == SEEN.NOWHERE) & (sight.shadow[at] != 0)
     ahead_m = np.abs(sight.shadow_m[at] - mine["shadow_m"])
     on = beside & (sight.shadow[at] == mine["shadow"]) & (ahead_m <= moved_m + SLACK_M)
     mine["beside_m"] = np.where(on, mine["beside_m"] + ahead_m, 0.0)
@@ -276,7 +283,7 @@ def _choose(at: Index, sight: Sight, mine: Memory, reach_m: Metres) -> tuple[Ind
     jump_m = np.abs(np.abs(ahead_m) - mine["driven_m"][which]) - JUMP_FREE_M
     doubt_m = np.where(known, np.clip(JUMP_PART * jump_m, 0.0, JUMP_M_MAX), JUMP_M_MAX)
     cost = sight.away_m[passage] + doubt_m + BACKWARD_M * sight.backward[passage]
-    within_reach = known & (mine["course"] == Course.FOLLOWING)[which] & (np.abs(ahead_m) <= reach_m[which])
+    within_reach = known & (mine["course"] == COURSE.FOLLOWING)[which] & (np.abs(ahead_m) <= reach_m[which])
     here = _cheapest(passage, which, np.where(within_reach, cost, np.inf), len(at))
     turned = sight.forward[passage] & sight.backward[here][which]
     other = np.where((here >= 0)[which], turned, sight.parallel[passage])
@@ -300,11 +307,11 @@ def _reach_m(lapse_us: Index) -> Metres:
 def _tell(at: Index, sight: Sight, found: _Found, mine: Memory, *, here: Index, there: Index) -> None:
     """Fill in what the fixes say."""
     seen, placed = found.seen[at], found.passage[at]
-    followed, confirmed, nowhere = seen == Seen.FOLLOWED, seen == Seen.CONFIRMED, seen == Seen.NOWHERE
+    followed, confirmed, nowhere = seen == SEEN.FOLLOWED, seen == SEEN.CONFIRMED, seen == SEEN.NOWHERE
     corridor, chainage_m = sight.corridor[placed], sight.chainage_m[placed]
-    judged = (mine["course"] != Course.LOST) | (seen == Seen.IDLE)
+    judged = (mine["course"] != COURSE.LOST) | (seen == SEEN.IDLE)
     excused = nowhere & sight.excused[at]
-    only_just = (followed & ~sight.near[here]) | ((seen == Seen.BESIDE) & ~sight.near[there])
+    only_just = (followed & ~sight.near[here]) | ((seen == SEEN.BESIDE) & ~sight.near[there])
     subject = np.where(mine["corridor"] != 0, mine["corridor"], corridor)
     same = corridor == subject
 
@@ -326,7 +333,7 @@ def _tell(at: Index, sight: Sight, found: _Found, mine: Memory, *, here: Index, 
     found.since_us[at] = np.where(from_start, mine["maybe_us"], ABSENT)
     found.long[at] = nowhere & mine["nowhere"]
     left_out = confirmed & same & (mine["seen_us"] != 0) & ~mine["excused"]
-    left_out &= mine["strayed"] | (mine["course"] == Course.FOLLOWING)
+    left_out &= mine["strayed"] | (mine["course"] == COURSE.FOLLOWING)
     found.skipped_m[at] = np.where(left_out, ahead_m - mine["driven_m"], 0.0)
     found.left_us[at], found.joined_us[at] = mine["seen_us"], mine["maybe_us"]
 
@@ -334,19 +341,19 @@ def _tell(at: Index, sight: Sight, found: _Found, mine: Memory, *, here: Index, 
 def _remember(at: Index, sight: Sight, found: _Found, mine: Memory, *, time_us: Index, there: Index) -> Memory:
     """What is known after the fixes."""
     seen, placed = found.seen[at], found.passage[at]
-    nowhere, apart = seen == Seen.NOWHERE, (seen == Seen.TERMINUS) | (seen == Seen.IDLE)
+    nowhere, apart = seen == SEEN.NOWHERE, (seen == SEEN.TERMINUS) | (seen == SEEN.IDLE)
     known = placed >= 0
-    candidate = sight.near[there] & ~apart & (seen != Seen.CONFIRMED)
+    candidate = sight.near[there] & ~apart & (seen != SEEN.CONFIRMED)
     after = mine.copy()
     after["course"] = NEXT[mine["course"], seen]
-    after["corridor"] = np.where(known, sight.corridor[placed], np.where(seen == Seen.IDLE, 0, mine["corridor"]))
+    after["corridor"] = np.where(known, sight.corridor[placed], np.where(seen == SEEN.IDLE, 0, mine["corridor"]))
     after["chainage_m"] = np.where(known, sight.chainage_m[placed], mine["chainage_m"])
     after["seen_us"] = np.where(known, time_us, np.where(apart, 0, mine["seen_us"]))
     after["driven_m"] = np.where(known | apart, 0.0, mine["driven_m"])
     after["nowhere"] = nowhere
     after["strayed"] = ~known & ~apart & (mine["strayed"] | nowhere)
     after["excused"] = ~known & ~apart & (mine["excused"] | (nowhere & sight.excused[at]))
-    kept = np.where(seen == Seen.BESIDE, mine["maybe"], 0)
+    kept = np.where(seen == SEEN.BESIDE, mine["maybe"], 0)
     after["maybe"] = np.where(candidate, sight.corridor[there], kept)
     after["maybe_m"] = np.where(candidate, sight.chainage_m[there], mine["maybe_m"])
     after["maybe_us"] = np.where(candidate, time_us, mine["maybe_us"])

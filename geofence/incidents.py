@@ -14,9 +14,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from geofence.evidence import NEXT, Gap, State
+from geofence.evidence import GAP, NEXT, STATE
 from tracks.alarms import NUMBERS, WORD_BITS, column, number
-from tracks.event import Ended, EventBatch, Kind, Level, Phase, Signals, Value, event_ids
+from tracks.event import ENDED, KIND, LEVEL, PHASE, VALUE, Ended, EventBatch, Kind, Phase, Signals, event_ids
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
 from tracks.track import Standing, TrackBatch, among, distinct, pick, put, ranks
@@ -31,13 +31,13 @@ COOL_US: Final = 900_000_000
 """How long a closed incident is remembered for that: longer than the merged kinds take to become certain."""
 
 SAME: Final[Mapping[int, tuple[Kind, ...]]] = {
-    1: (Kind.OVERSPEED, Kind.OVERSPEED_INSIDE),
-    2: (Kind.FATIGUE,),
-    18: (Kind.DAY_DRIVING,),
-    19: (Kind.PARKED,),
-    20: (Kind.INSIDE, Kind.OUTSIDE),
-    21: (Kind.DEVIATION,),
-    23: (Kind.DEVIATION,),
+    1: (KIND.OVERSPEED, KIND.OVERSPEED_INSIDE),
+    2: (KIND.FATIGUE,),
+    18: (KIND.DAY_DRIVING,),
+    19: (KIND.PARKED,),
+    20: (KIND.INSIDE, KIND.OUTSIDE),
+    21: (KIND.DEVIATION,),
+    23: (KIND.DEVIATION,),
 }
 """Alarm bits of the terminal (JT/T 808) that mean what the platform finds too: the two become one incident."""
 
@@ -80,7 +80,7 @@ class Incidents:
 
     def standing(self) -> Standing:
         """As the rules see them: what has been closed is not shown."""
-        shown = self.rows["state"] != State.COOLING
+        shown = self.rows["state"] != STATE.COOLING
         kind, subject, number = (self.rows[name][shown] for name in ("kind", "subject", "id"))
         return Standing(self.owner[shown], kind, subject, number != 0)
 
@@ -91,13 +91,13 @@ class Incidents:
 
 def advance(track: TrackBatch, signals: Signals, before: Incidents, enough: NDArray[Any], version: int) -> tuple[EventBatch, Incidents]:
     """Let the signals of a track batch do their work. `enough` is `evidence.thresholds()`; owners without signals stay as they are."""
-    moments = signals.value == Value.MOMENT
+    moments = signals.value == VALUE.MOMENT
     told = _moments(track, signals.take(moments), version) if moments.any() else []
     signals, keys, rows = _keyed(track, signals, before)
     key = np.searchsorted(keys, _key(track.owner[signals.row], signals.kind, signals.subject))
-    passed = signals.value == Value.PASSED
+    passed = signals.value == VALUE.PASSED
     step = 2 * ranks(track.owner)[signals.row] + ~passed
-    signals = replace(signals, value=np.where(passed, np.int8(Value.BAD), signals.value))
+    signals = replace(signals, value=np.where(passed, np.int8(VALUE.BAD), signals.value))
     by_step = np.argsort(step, kind="stable")
     owner = keys >> (KIND_BITS + SUBJECT_BITS)
     for at in np.split(by_step, np.flatnonzero(np.diff(step[by_step])) + 1):
@@ -113,8 +113,8 @@ def advance(track: TrackBatch, signals: Signals, before: Incidents, enough: NDAr
 def restated(incidents: Incidents, terminal_id: Index) -> EventBatch:
     """The open incidents as they stand; `terminal_id` has one element per owner."""
     rows = incidents.rows
-    is_open = (rows["state"] == State.OPEN) | (rows["state"] == State.RECOVERING)
-    return _events(pick(rows, is_open), terminal_id[incidents.owner[is_open]], Phase.UPDATED)
+    is_open = (rows["state"] == STATE.OPEN) | (rows["state"] == STATE.RECOVERING)
+    return _events(pick(rows, is_open), terminal_id[incidents.owner[is_open]], PHASE.UPDATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +144,13 @@ def _keyed(track: TrackBatch, signals: Signals, before: Incidents) -> tuple[Sign
     """The signals that can matter, the keys of all incidents they are about or that stand, ascending, and those incidents."""
     known = _key(before.owner, before.rows["kind"], before.rows["subject"])
     owner = track.owner[signals.row]
-    bad = (signals.value == Value.BAD) | (signals.value == Value.PASSED)
+    bad = (signals.value == VALUE.BAD) | (signals.value == VALUE.PASSED)
     busy = np.zeros(int(track.owner[-1]) + 1 if len(track) else 0, np.bool_)
     busy[before.owner[before.owner < len(busy)]] = True
     busy[owner[bad]] = True
-    signals = signals.take(busy[owner] & (signals.value != Value.MOMENT))
+    signals = signals.take(busy[owner] & (signals.value != VALUE.MOMENT))
     key = _key(track.owner[signals.row], signals.kind, signals.subject)
-    starts = key[(signals.value == Value.BAD) | (signals.value == Value.PASSED)]
+    starts = key[(signals.value == VALUE.BAD) | (signals.value == VALUE.PASSED)]
     new = distinct(starts[~among(starts, known)])
     signals = signals.take(among(key, known) | among(key, new))
     keys = np.concatenate((known, new))
@@ -169,67 +169,67 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
     time_us, gap = track.time_us[row], track.gap[row]
     told: list[_Told] = []
 
-    def tell(which: Mask, phase: Phase, ended: Ended = Ended.OPEN) -> None:
+    def tell(which: Mask, phase: Phase, ended: Ended = ENDED.OPEN) -> None:
         if which.any():
             picked = pick(rows, at[which])
             end_us = np.where(enough["ends_at_last"][which], picked["last_us"], picked["over_us"]) if ended else ABSENT
             told.append(_Told(row[which], _events(picked, track.terminal_id[row[which]], phase, end_us, ended)))
 
     def close(which: Mask, ended: Ended) -> None:
-        tell(which, Phase.CLOSED, ended)
-        rows["state"][at[which]] = np.where(_merges(pick(rows, at[which])), State.COOLING, State.QUIET)
+        tell(which, PHASE.CLOSED, ended)
+        rows["state"][at[which]] = np.where(_merges(pick(rows, at[which])), STATE.COOLING, STATE.QUIET)
 
     lost = (_part(rows, at, enough, gap, track.previous_us[row]) if gap.any() else gap) | _lapse(rows, at, enough, signal.value, time_us)
     if lost.any():
-        close(lost, Ended.GAP)
+        close(lost, ENDED.GAP)
 
     state = rows["state"][at]
-    then = NEXT[state, signal.value - Value.END]
-    idle = (state == State.QUIET) | (state == State.COOLING)
-    bad = (signal.value == Value.BAD) | ((signal.value == Value.HOLD) & ~idle)
+    then = NEXT[state, signal.value - VALUE.END]
+    idle = (state == STATE.QUIET) | (state == STATE.COOLING)
+    bad = (signal.value == VALUE.BAD) | ((signal.value == VALUE.HOLD) & ~idle)
     rows["state"][at] = then
     began = bad & idle
     _begin(rows, at[began], track, signal.take(began), version)
     _gather(rows, at[bad], time_us[bad], signal.take(bad), pick(enough, bad))
     good = _recover(rows, at, time_us, signal, before=state, enough=enough)
 
-    opens = (then == State.SUSPECT) & _is_enough(pick(rows, at), signal.wait_s, enough)
-    rows["state"][at[opens]] = State.OPEN
+    opens = (then == STATE.SUSPECT) & _is_enough(pick(rows, at), signal.wait_s, enough)
+    rows["state"][at[opens]] = STATE.OPEN
     rows["opened_us"][at[opens]] = time_us[opens]
     rows["retrospective"][at[opens]] = track.heard_us[row[opens]] - time_us[opens] > LIVE_US
     _name(rows, at[opens], track.terminal_id[row[opens]], affected.owner)
     _escalate(rows, at, enough)
     worse = rows["level"][at] > rows["told_level"][at]
     due = time_us - rows["told_us"][at] >= enough["update_s"] * 1e6
-    again = (rows["state"][at] == State.OPEN) & bad & ~opens & (worse | due)
-    for which, phase in ((opens, Phase.OPENED), (again, Phase.UPDATED)):
+    again = (rows["state"][at] == STATE.OPEN) & bad & ~opens & (worse | due)
+    for which, phase in ((opens, PHASE.OPENED), (again, PHASE.UPDATED)):
         rows["told_us"][at[which]] = time_us[which]
         rows["told_level"][at[which]] = rows["level"][at[which]]
         tell(which, phase)
 
-    over = (signal.value == Value.END) & good
-    close(over, Ended.RULE)
+    over = (signal.value == VALUE.END) & good
+    close(over, ENDED.RULE)
     recovered = rows["recovery"][at] >= enough["close_fixes"]
-    close(good & ~over & recovered & (time_us - rows["over_us"][at] >= enough["close_s"] * 1e6), Ended.RETURNED)
+    close(good & ~over & recovered & (time_us - rows["over_us"][at] >= enough["close_s"] * 1e6), ENDED.RETURNED)
     return told
 
 
 def _part(rows: NDArray[Any], at: Index, enough: NDArray[Any], gap: Mask, previous_us: Index) -> Mask:
     """Apply a gap: what is doubtful is void. Gives what it cuts off, with the time of its end filled in."""
     state = rows["state"][at]
-    parted: Mask = gap & (enough["gap"] != Gap.BRIDGE)
-    rows["state"][at[parted & (state == State.SUSPECT)]] = State.QUIET
-    cut: Mask = parted & (enough["gap"] == Gap.CLOSE) & ((state == State.OPEN) | (state == State.RECOVERING))
-    rows["state"][at[parted & ~cut & (state == State.RECOVERING)]] = State.OPEN
-    rows["over_us"][at[parted & ~cut & (state >= State.OPEN) & (state != State.COOLING)]] = 0
-    lost = cut & (state == State.OPEN)
+    parted: Mask = gap & (enough["gap"] != GAP.BRIDGE)
+    rows["state"][at[parted & (state == STATE.SUSPECT)]] = STATE.QUIET
+    cut: Mask = parted & (enough["gap"] == GAP.CLOSE) & ((state == STATE.OPEN) | (state == STATE.RECOVERING))
+    rows["state"][at[parted & ~cut & (state == STATE.RECOVERING)]] = STATE.OPEN
+    rows["over_us"][at[parted & ~cut & (state >= STATE.OPEN) & (state != STATE.COOLING)]] = 0
+    lost = cut & (state == STATE.OPEN)
     rows["over_us"][at[lost]] = np.maximum(previous_us[lost], rows["last_us"][at[lost]])
     return cut
 
 
 def _lapse(rows: NDArray[Any], at: Index, enough: NDArray[Any], value: NDArray[np.int8], time_us: Index) -> Mask:
     """What has been open for too long without being shown again, with the time of its end filled in."""
-    lapsed: Mask = (value == Value.NEUTRAL) & (rows["state"][at] == State.OPEN)
+    lapsed: Mask = (value == VALUE.NEUTRAL) & (rows["state"][at] == STATE.OPEN)
     lapsed &= time_us - rows["last_us"][at] > enough["lasts_s"] * 1e6
     rows["over_us"][at[lapsed]] = rows["last_us"][at[lapsed]]
     return lapsed
@@ -239,7 +239,7 @@ def _begin(rows: NDArray[Any], at: Index, track: TrackBatch, signal: Signals, ve
     """A first bad signal: what was known of an older incident of that key gives way."""
     kind, subject = rows["kind"][at], rows["subject"][at]
     fresh = np.zeros(len(at), INCIDENT)
-    fresh["kind"], fresh["subject"], fresh["state"], fresh["version"] = kind, subject, State.SUSPECT, version
+    fresh["kind"], fresh["subject"], fresh["state"], fresh["version"] = kind, subject, STATE.SUSPECT, version
     fresh["start_us"] = np.where(signal.since_us != ABSENT, signal.since_us, track.time_us[signal.row])
     fresh["vehicle_id"], fresh["digest"] = track.vehicle_id[signal.row], track.digest[signal.row]
     fresh["lat"], fresh["lon"] = track.lat[signal.row], track.lon[signal.row]
@@ -261,11 +261,11 @@ def _gather(rows: NDArray[Any], at: Index, time_us: Index, signal: Signals, enou
 def _recover(rows: NDArray[Any], at: Index, time_us: Index, signal: Signals, *, before: NDArray[np.uint8], enough: NDArray[Any]) -> Mask:
     """Date the end by the first good or doubtful signal, `before` being the states until then. Gives the incidents that recover."""
     then = rows["state"][at]
-    good: Mask = (then == State.RECOVERING) & (signal.value < Value.NEUTRAL)
-    first = good & (before == State.OPEN)
+    good: Mask = (then == STATE.RECOVERING) & (signal.value < VALUE.NEUTRAL)
+    first = good & (before == STATE.OPEN)
     over_us, last_us = rows["over_us"][at], rows["last_us"][at]
-    doubtful = enough["ends_at_doubt"] & (before == State.OPEN) & (over_us >= last_us)
-    doubts = enough["ends_at_doubt"] & (then == State.OPEN) & (signal.value == Value.NEUTRAL) & ~doubtful
+    doubtful = enough["ends_at_doubt"] & (before == STATE.OPEN) & (over_us >= last_us)
+    doubts = enough["ends_at_doubt"] & (then == STATE.OPEN) & (signal.value == VALUE.NEUTRAL) & ~doubtful
     ends_us = np.where(signal.since_us != ABSENT, np.maximum(signal.since_us, last_us), np.where(doubtful, over_us, time_us))
     dated = first | doubts
     rows["over_us"][at[dated]] = ends_us[dated]
@@ -283,13 +283,13 @@ def _is_enough(rows: NDArray[Any], wait_s: NDArray[np.float64], enough: NDArray[
 
 def _escalate(rows: NDArray[Any], at: Index, enough: NDArray[Any]) -> None:
     long = (rows["last_us"][at] - rows["start_us"][at]) / 1e6 > enough["major_s"]
-    rows["level"][at[long]] = Level.MAJOR
+    rows["level"][at[long]] = LEVEL.MAJOR
 
 
 def _merges(rows: NDArray[Any]) -> Mask:
     """Whether terminal and platform may both find it."""
     alarm = number(rows["subject"])
-    told = (rows["kind"] == Kind.TERMINAL_ALARM) & (np.isin(alarm, list(SAME)) | (alarm >= WORD_BITS) & (MEANS[alarm] != ABSENT))
+    told = (rows["kind"] == KIND.TERMINAL_ALARM) & (np.isin(alarm, list(SAME)) | (alarm >= WORD_BITS) & (MEANS[alarm] != ABSENT))
     merges: Mask = told | np.isin(rows["kind"], _KINDS)
     return merges
 
@@ -300,19 +300,19 @@ def _name(rows: NDArray[Any], at: Index, terminal_id: Index, owner: Index) -> No
     for this in at[_merges(pick(rows, at))].tolist():
         first, last = np.searchsorted(owner, [owner[this], owner[this] + 1])
         others = rows[first:last]
-        terminals, means = others["kind"] == Kind.TERMINAL_ALARM, MEANS[number(others["subject"])]
+        terminals, means = others["kind"] == KIND.TERMINAL_ALARM, MEANS[number(others["subject"])]
         mine = rows[this]
-        if mine["kind"] == Kind.TERMINAL_ALARM:
+        if mine["kind"] == KIND.TERMINAL_ALARM:
             meant = int(MEANS[number(mine["subject"])])
             match = ~terminals & np.isin(others["kind"], SAME.get(meant, ()))
             if meant in CROSSING:
-                ends = (others["state"] == State.RECOVERING) | (others["state"] == State.COOLING)
+                ends = (others["state"] == STATE.RECOVERING) | (others["state"] == STATE.COOLING)
                 match &= _near(others["start_us"], mine) | ends & _near(others["over_us"], mine)
             match |= terminals & (others["subject"] == meant) & (mine["subject"] != meant)
         else:
             match = terminals & np.isin(means, _BITS[Kind(mine["kind"])]) & (others["opened_us"] < mine["opened_us"])
             match &= ~np.isin(means, CROSSING) | _near(others["start_us"], mine)
-        closed = others["state"] == State.COOLING
+        closed = others["state"] == STATE.COOLING
         near = (others["over_us"] >= mine["start_us"] - MERGE_US) & (mine["opened_us"] - others["over_us"] <= COOL_US)
         match &= (others["id"] != 0) & (~closed | near)
         if match.any():
@@ -339,9 +339,9 @@ def _moments(track: TrackBatch, signals: Signals, version: int) -> list[_Told]:
     rows["same_as"], rows["version"] = ABSENT, version
     rows["retrospective"] = track.heard_us[row] - track.time_us[row] > LIVE_US
     rows["id"] = event_ids(track.terminal_id[row], rows["kind"], rows["subject"], rows["start_us"])
-    closed = _Told(row, _events(rows, track.terminal_id[row], Phase.CLOSED, signals.until_us, Ended.RETURNED))
-    alarms = np.flatnonzero(rows["kind"] == Kind.TERMINAL_ALARM)
-    return [_Told(row[alarms], _events(pick(rows, alarms), track.terminal_id[row[alarms]], Phase.OPENED)), closed]
+    closed = _Told(row, _events(rows, track.terminal_id[row], PHASE.CLOSED, signals.until_us, ENDED.RETURNED))
+    alarms = np.flatnonzero(rows["kind"] == KIND.TERMINAL_ALARM)
+    return [_Told(row[alarms], _events(pick(rows, alarms), track.terminal_id[row[alarms]], PHASE.OPENED)), closed]
 
 
 def _events(rows: NDArray[Any], terminal_id: Index, phase: Phase, end_us: Index | int = ABSENT, ended: Ended = Ended.OPEN) -> EventBatch:
@@ -360,5 +360,5 @@ def _surviving(track: TrackBatch, owner: Index, rows: NDArray[Any]) -> Incidents
     """What is worth remembering."""
     latest = np.zeros(int(max(owner.max(initial=-1), track.owner.max(initial=-1))) + 1, np.int64)
     latest[track.owner] = track.time_us  # ascending in time, so the last one stays
-    cold = (rows["state"] == State.COOLING) & (latest[owner] - rows["over_us"] > COOL_US)
-    return Incidents(owner, rows).take((rows["state"] != State.QUIET) & ~cold)
+    cold = (rows["state"] == STATE.COOLING) & (latest[owner] - rows["over_us"] > COOL_US)
+    return Incidents(owner, rows).take((rows["state"] != STATE.QUIET) & ~cold)

@@ -20,7 +20,7 @@ from geofence.datum import Degrees, Metres, metres_per_degree
 from geofence.raster import Raster
 from geofence.roster import Audiences, Parties, Party
 from tracks.batch import Batch, column
-from tracks.event import NO_SIGNALS, EventBatch, Kind, Signals, Value, together
+from tracks.event import KIND, NO_SIGNALS, VALUE, EventBatch, Signals, together
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
 from tracks.track import Memory, Standing, TrackBatch, distinct, expand, rows_of
@@ -135,12 +135,12 @@ class Calling:
 
     def judge(self, track: TrackBatch, memory: Memory, standing: Standing) -> Signals:  # noqa: ARG002 - it remembers nothing
         """Signals about STOP_VISIT: at the stop, still about, or gone."""
-        index, mine = self.index, standing.take(standing.kind == Kind.STOP_VISIT)
+        index, mine = self.index, standing.take(standing.kind == KIND.STOP_VISIT)
         if len(index) == 0 and len(mine) == 0:
             return NO_SIGNALS
         good = np.flatnonzero(track.good)
         fix, row = index.beside(track, good)
-        calls = _Way.of(index, track, fix, row).value == Value.BAD
+        calls = _Way.of(index, track, fix, row).value == VALUE.BAD
         known = index.find(mine.subject)
         stays = known >= 0
         several = max(len(index), 1)
@@ -148,9 +148,9 @@ class Calling:
         fix, row = _of_owners(track, good, watched // several, watched % several)
         way = _Way.of(index, track, fix, row)
         times = {"since_us": way.since_us, "until_us": way.until_us}
-        visits = Signals.of(fix, Kind.STOP_VISIT, index.id[row], way.value, measure=way.nearest_m, amount=way.standing_s, **times)
+        visits = Signals.of(fix, KIND.STOP_VISIT, index.id[row], way.value, measure=way.nearest_m, amount=way.standing_s, **times)
         gone, subject = _of_owners(track, good, mine.owner[~stays], mine.subject[~stays])
-        return together((visits, Signals.of(gone, Kind.STOP_VISIT, subject, Value.END)))
+        return together((visits, Signals.of(gone, KIND.STOP_VISIT, subject, VALUE.END)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class CallBatch(Batch):
 def calls(visits: EventBatch, index: StopIndex) -> CallBatch:
     """Put the visits of any terminals in order, and tell trips apart: a trip of a corridor goes on while its stops come in sequence."""
     row = index.find(visits.subject)
-    ordered = np.flatnonzero((visits.kind == Kind.STOP_VISIT) & (row >= 0))
+    ordered = np.flatnonzero((visits.kind == KIND.STOP_VISIT) & (row >= 0))
     ordered = ordered[index.corridor_id[row[ordered]] != 0]
     row = row[ordered]
     order = np.lexsort((visits.start_us[ordered], index.corridor_id[row], visits.terminal_id[ordered]))
@@ -233,7 +233,7 @@ class _Way:
         calls = close & (any_way | (moves & (turn_deg <= 90)))  # noqa: PLR2004 - a right angle
         about = np.hypot(bx, by) <= LEFT_RADII * radius_m
         return cls(
-            value=np.select([calls, close & ~moves, about], [Value.BAD, Value.HOLD, Value.NEUTRAL], Value.GOOD),
+            value=np.select([calls, close & ~moves, about], [VALUE.BAD, VALUE.HOLD, VALUE.NEUTRAL], VALUE.GOOD),
             nearest_m=nearest_m,
             since_us=start_us + (enters * lapse_us).astype(np.int64),
             until_us=start_us + (leaves * lapse_us).astype(np.int64),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracks.batch import Batch, column
+from tracks.code import plain
 from tracks.fix import ABSENT
 from tracks.spans import Index
 
@@ -40,6 +41,9 @@ class Kind(IntEnum):
     OFFLINE = 15
     TERMINAL_ALARM = 16
     NON_COMPLIANT_RUNNING = 17
+
+
+KIND: Final = plain(Kind)
 
 
 class About(NamedTuple):
@@ -91,6 +95,9 @@ class Value(IntEnum):
     """It held on the way to the fix, from `since_us` to `until_us`: BAD, before what else is said of the fix."""
 
 
+VALUE: Final = plain(Value)
+
+
 class Level(IntEnum):
     """Severity."""
 
@@ -100,12 +107,18 @@ class Level(IntEnum):
     MAJOR = 3
 
 
+LEVEL: Final = plain(Level)
+
+
 class Phase(IntEnum):
     """What an event tells of its incident."""
 
     OPENED = 1
     UPDATED = 2
     CLOSED = 3
+
+
+PHASE: Final = plain(Phase)
 
 
 class Ended(IntEnum):
@@ -117,6 +130,9 @@ class Ended(IntEnum):
     """Nothing good was heard for too long: what happened after the last good fix is unknown."""
     RULE = 3
     """The rule ended first: its fence, corridor or time is over."""
+
+
+ENDED: Final = plain(Ended)
 
 
 @dataclass(frozen=True, slots=True)

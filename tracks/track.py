@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracks.batch import Batch, column
-from tracks.event import Kind, Signals, Value
+from tracks.event import VALUE, Kind, Signals
 from tracks.spans import Index, Mask
 
 Memory = NDArray[Any]
@@ -111,7 +111,7 @@ def telling(track: TrackBatch, fix: Index, value: NDArray[np.int8], kind: Kind, 
 
     Leaving the others out changes nothing; it spares the making of a good signal for every fix and every rule.
     """
-    mine, bad = standing.owner[standing.kind == kind], value > Value.NEUTRAL
+    mine, bad = standing.owner[standing.kind == kind], value > VALUE.NEUTRAL
     if len(mine) == 0 and not bad.any():
         return np.empty(0, np.int64)
     owner = track.owner[fix]
