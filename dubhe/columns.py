@@ -150,7 +150,7 @@ class Column(NamedTuple):
     name: str
     """In an English heading, and where the value goes: `kind.field` for papers."""
     headings: tuple[str, ...]
-    """In Chinese; the first is the template's."""
+    """Other names, the first of them the template's."""
     parse: Callable[[str], Any]
     example: str
     about: str = ""
@@ -158,7 +158,7 @@ class Column(NamedTuple):
 
 COLUMNS: Final[tuple[Column, ...]] = (
     Column("plate", ("车牌号", "车牌号码", "车牌"), _plate, "川A12345", "required 必填"),
-    Column("plate_colour", ("车牌颜色",), _colour, "黄", "required 必填; word or JT/T 697.7 number"),
+    Column("plate_colour", ("车牌颜色", "colour", "color"), _colour, "黄", "required 必填; word or JT/T 697.7 number"),
     Column("vin", ("车架号", "车辆识别代号"), _matching(VIN.pattern, "it has 17 characters, never I, O, Q"), "LZYTBTE61G1000001"),
     Column("class", ("营运类别", "类别"), _word(CLASSES), "农村客运", "、".join(CLASSES)),
     Column("type", ("车辆类型",), _text, "", "code of the vehicle type 车辆类型代码"),
@@ -172,7 +172,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("first_registered", ("初次登记日期", "注册日期"), _day, "2023-05-01"),
     Column("status", ("经营状态", "营运状态"), _word(STATUSES), "营运", "、".join(STATUSES)),
     Column("status_from", ("状态起始日期",), _day, "", "today when empty"),
-    Column("terminal", ("终端手机号", "终端号", "终端"), _terminal, "13800138000", "phone number of its SIM card"),
+    Column("terminal", ("终端手机号", "终端号", "终端", "sim", "phone"), _terminal, "13800138000", "phone number of its SIM card"),
     Column("line", ("所属线路", "营运线路"), _text, "龙泉—洛带", "made when new"),
     Column("group", ("车队", "分组"), _text, "一车队", "made when new"),
     Column("enterprise", ("业户名称", "企业名称"), _text, "某客运公司", "made when new"),
@@ -222,6 +222,8 @@ COLUMNS: Final[tuple[Column, ...]] = (
 
 VEHICLE: Final = ("vin", "class", "type", "code_system", "seats", "max_kmh", "area", "brand", "engine", "fuel", "first_registered")
 """Columns that are columns of the table."""
+TERMINAL: Final = frozenset({"terminal", "plate", "plate_colour", "vin"})
+"""Columns of a sheet of terminals."""
 OWN: Final = frozenset({"number", "issuer", "from", "until", "line"})
 """Fields of a paper that are columns of the table; the others are its `about`."""
 NAMES: Final = {word: column for column in COLUMNS for word in (column.name, column.name.replace(".", "_"), *column.headings)}
@@ -238,16 +240,38 @@ class Headings:
 
     @classmethod
     def of(cls, headings: Iterable[str]) -> Headings:
-        """The columns under these headings. Raises `Wrong` when there is no plate among them."""
-        given = [heading for heading in headings if heading]
-        columns = {heading: NAMES[_plain(heading)] for heading in given if _plain(heading) in NAMES}
-        if not {"plate", "plate_colour"} <= {column.name for column in columns.values()}:
-            msg = (
-                "the first line must name the columns plate and plate_colour (车牌号, 车牌颜色);"
-                f" it names {', '.join(clean(each, 40) for each in given) or 'none'}. --template writes a sheet with all headings"
-            )
+        """The columns of a vehicle under these headings. Raises `Wrong` when its plate or the colour of that is not among them."""
+        found = cls._among(headings, NAMES)
+        if not {"plate", "plate_colour"} <= found.names:
+            needed = "the first line must name the columns plate and plate_colour (车牌号, 车牌颜色)"
+            msg = f"{needed}; {found.said}. --template writes a sheet with all headings"
             raise Wrong(msg)
+        return found
+
+    @classmethod
+    def of_terminals(cls, headings: Iterable[str]) -> Headings:
+        """Those of a terminal and its vehicle. Raises `Wrong` when neither is among them."""
+        found = cls._among(headings, {word: column for word, column in NAMES.items() if column.name in TERMINAL})
+        if not {"terminal", "plate"} & found.names:
+            msg = f"the first line must name a column terminal (终端号) or plate (车牌号); {found.said}"
+            raise Wrong(msg)
+        return found
+
+    @classmethod
+    def _among(cls, headings: Iterable[str], names: Mapping[str, Column]) -> Headings:
+        given = [heading for heading in headings if heading]
+        columns = {heading: names[_plain(heading)] for heading in given if _plain(heading) in names}
         return cls(columns, [heading for heading in given if heading not in columns])
+
+    @property
+    def names(self) -> set[str]:
+        """Of the columns."""
+        return {column.name for column in self.columns.values()}
+
+    @property
+    def said(self) -> str:
+        """What the sheet's first line says, for a sentence."""
+        return f"it names {', '.join(clean(each, 40) for each in [*self.columns, *self.unread]) or 'none'}"
 
 
 def _plain(heading: str) -> str:
@@ -267,7 +291,18 @@ def _read(column: Column, cell: str) -> Any:  # noqa: ANN401 - each column has i
 
 
 def entry_of(headings: Headings, line: Line) -> tuple[Entry | None, list[Problem]]:
-    """What a row says; or all that is wrong with it."""
+    """What a row says of a vehicle; or all that is wrong with it."""
+    values, problems = values_of(headings, line)
+    if not problems:
+        try:
+            return _entry(values), []
+        except Wrong as error:
+            problems.append(Problem(line.number, "", "", str(error)))
+    return None, problems
+
+
+def values_of(headings: Headings, line: Line) -> tuple[dict[str, Any], list[Problem]]:
+    """What the cells of a row say, by the names of their columns, and what is wrong with the others."""
     values: dict[str, Any] = {}
     problems = []
     for heading, column in headings.columns.items():
@@ -276,12 +311,7 @@ def entry_of(headings: Headings, line: Line) -> tuple[Entry | None, list[Problem
                 values.setdefault(column.name, _read(column, cell))
             except Wrong as error:
                 problems.append(Problem(line.number, heading, cell[:TEXT_MAX], str(error)))
-    if not problems:
-        try:
-            return _entry(values), []
-        except Wrong as error:
-            problems.append(Problem(line.number, "", "", str(error)))
-    return None, problems
+    return values, problems
 
 
 def _entry(values: Mapping[str, Any]) -> Entry:

@@ -1,4 +1,4 @@
-"""Sheets of vehicles: a county's own entered row by row, and an empty one written to fill in."""
+"""Sheets of vehicles and of terminals entered row by row, and an empty one written to fill in."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import typer
 import xlsxwriter
 
-from dubhe.columns import COLUMNS, Headings, Problem, Wrong, entry_of
+from dubhe.columns import COLUMNS, Headings, Problem, Wrong, entry_of, values_of
 from dubhe.sheet import Line, SheetError, lines
-from storage.enrol import EnrolError
+from storage.enrol import EnrolError, enter_rows
 from storage.entry import Entry, entering
 
 Said = dict[str, tuple[int, Any]]
@@ -52,6 +53,35 @@ def import_vehicles(url: str, sheet: bytes, *, by: str, now: datetime) -> Import
                 except (EnrolError, Wrong) as error:
                     report.problems.append(Problem(line.number, "", "", str(error)))
     return report
+
+
+def import_terminals(url: str, sheet: bytes) -> ImportReport:
+    """Enter every row of a sheet of terminals and the vehicles that they are fitted to, vetted; otherwise as `import_vehicles`."""
+    headings, rows = lines(sheet)
+    known = Headings.of_terminals(headings)
+    report = ImportReport(unread=known.unread)
+
+    def said() -> Iterator[tuple[int, dict[str, str]]]:
+        for line in _readable_rows(rows, report):
+            values, problems = values_of(known, line)
+            report.problems += problems
+            if values and not problems:
+                yield line.number, {name: str(value) for name, value in values.items()}
+
+    report.taken, refused = enter_rows(url, said())
+    report.problems = sorted([*report.problems, *(Problem(number, "", "", why) for number, why in refused)])
+    return report
+
+
+def say(file: Path, report: ImportReport) -> NoReturn:
+    """Print what became of a file, and end: with exit status 1 when a row was refused."""
+    for problem in report.problems:
+        typer.echo(f"{file}, {problem}", err=True)
+    if report.unread:
+        typer.echo(f"columns that are not read 未识别的列: {', '.join(report.unread)}", err=True)
+    refused = len({problem.line for problem in report.problems})
+    typer.echo(f"{report.taken} taken, {refused} refused")
+    raise typer.Exit(1 if refused else 0)
 
 
 def _readable_rows(rows: Iterator[Line], report: ImportReport) -> Iterator[Line]:

@@ -9,21 +9,15 @@ import typer
 
 from dubhe.commands import command, commands
 from dubhe.export import stamp
+from dubhe.fleet import import_terminals, say
 from dubhe.options import Config, database_of
-from dubhe.sheet import lines
-from storage.enrol import ImportReport, add_terminal, enter_rows, release_terminal
+from storage.enrol import add_terminal, release_terminal
 from storage.roster import roster
 
 terminal_app = typer.Typer(help="Terminals of the registry 终端: who may connect.", no_args_is_help=True, rich_markup_mode=None)
 
 terminal_app.command()(command)
 terminal_app.command()(commands)
-
-
-def import_terminals(url: str, sheet: bytes) -> ImportReport:
-    """Enter every row of a CSV or XLSX sheet. Raises `SheetError`, or `EnrolError` where it names neither terminals nor plates."""
-    headings, rows = lines(sheet)
-    return enter_rows(url, headings, ((line.number, line.cells) for line in rows))
 
 
 @terminal_app.command()
@@ -48,14 +42,11 @@ def import_(
     ],
     config: Config = None,
 ) -> None:
-    """Enter many from a sheet 批量导入; a row that cannot be taken is reported with its line, and the exit status is 1."""
+    """Enter many from a sheet 批量导入; a row that cannot be taken is reported with its cure, and the exit status is 1."""
     sheet = file.read_bytes()
     with database_of(config) as url:
         report = import_terminals(url, sheet)
-    for line, why in report.errors:
-        typer.echo(f"{file}, line {line}: {why}", err=True)
-    typer.echo(f"{report.taken} taken, {len(report.errors)} refused")
-    raise typer.Exit(1 if report.errors else 0)
+    say(file, report)
 
 
 @terminal_app.command("list")

@@ -13,7 +13,7 @@ import typer
 from compliance.onboarding import Action, Refused, State, in_force
 from compliance.vehicles import LAPSES, SENTENCES, Reason, Standings, Verdict, verdict_at
 from dubhe.export import BEIJING, moment, stamp
-from dubhe.fleet import import_vehicles, write_template
+from dubhe.fleet import import_vehicles, say, write_template
 from dubhe.onboarding import act
 from dubhe.options import AsJson, Colour, Config, database_of
 from dubhe.supervisor import database
@@ -56,13 +56,7 @@ def import_(
     sheet = file.read_bytes()
     with database_of(config) as url:
         report = import_vehicles(url, sheet, by=by or "dubhe vehicle import", now=datetime.now(UTC))
-    for problem in report.problems:
-        typer.echo(f"{file}, {problem}", err=True)
-    if report.unread:
-        typer.echo(f"columns that are not read 未识别的列: {', '.join(report.unread)}", err=True)
-    refused = len({problem.line for problem in report.problems})
-    typer.echo(f"{report.taken} taken, {refused} refused")
-    raise typer.Exit(1 if refused else 0)
+    say(file, report)
 
 
 @vehicle_app.command("list")

@@ -6,8 +6,7 @@ What an operator enters is vetted. Nothing is rebound silently: whoever serves o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -23,15 +22,6 @@ COLOURS: Final = {
 }  # fmt: skip
 """Plate colours of JT/T 697.7-2014 §5.6 by name."""
 
-HEADINGS: Final = {
-    "terminal": ("terminal", "终端", "终端号", "终端手机号", "sim", "phone"),
-    "plate": ("plate", "车牌", "车牌号", "车牌号码"),
-    "plate_colour": ("plate_colour", "colour", "color", "车牌颜色"),
-    "vin": ("vin", "车架号", "车辆识别代号"),
-}
-"""Column of an import → the headings it may have."""
-
-
 _BEGIN: Final = """
 INSERT INTO onboarding (vehicle_id, at, action, state, by)
 SELECT %(vehicle_id)s, least(%(at)s, clock_timestamp()), 'enter', %(state)s, %(by)s
@@ -41,15 +31,6 @@ WHERE NOT EXISTS (SELECT FROM onboarding WHERE vehicle_id = %(vehicle_id)s)
 
 class EnrolError(StoreError):
     """An entry cannot be taken; the sentence says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What became of a spreadsheet: every row below the heading was taken or has a reason."""
-
-    taken: int
-    errors: list[tuple[int, str]]
-    """Line of the file (the heading is line 1) and what is wrong with it."""
 
 
 def add_terminal(url: str, name: str, plate: str = "", plate_colour: str = "", vin: str = "") -> None:
@@ -72,31 +53,22 @@ def release_terminal(url: str, name: str) -> None:
             raise EnrolError(msg)
 
 
-def enter_rows(url: str, headings: Sequence[str], rows: Iterable[tuple[int, Mapping[str, str]]]) -> ImportReport:
-    """Enter the rows of a sheet, each its line and its cells by heading; bad rows are reported, not fatal. Raises `EnrolError`."""
-    columns = _columns(headings)
+def enter_rows(url: str, rows: Iterable[tuple[int, Mapping[str, str]]]) -> tuple[int, list[tuple[int, str]]]:
+    """Enter rows of a sheet: line, and what it says of `terminal`, `plate`, `plate_colour` and `vin`.
+
+    Gives how many were taken, and of the others line and reason.
+    """
     taken = 0
-    errors: list[tuple[int, str]] = []
+    refused: list[tuple[int, str]] = []
     with connect(url, "dubhe enrol") as conn:
-        for number, cells in rows:
-            values = {column: cells.get(heading, "").strip() for column, heading in columns.items()}
-            if any(values.values()):
-                try:
-                    name = terminal_name(values["terminal"]) if values.get("terminal") else ""
-                    _enter(conn, name, values.get("plate", ""), values.get("plate_colour", ""), values.get("vin", ""))
-                    taken += 1
-                except EnrolError as error:
-                    errors.append((number, str(error)))
-    return ImportReport(taken, errors)
-
-
-def _columns(headings: Sequence[str]) -> Mapping[str, str]:
-    plain = {heading.strip().lower(): heading for heading in headings}
-    columns = {column: plain[alias] for column, aliases in HEADINGS.items() for alias in reversed(aliases) if alias in plain}
-    if not {"terminal", "plate"} & set(columns):
-        msg = f"the first line must name a column terminal (终端号) or plate (车牌号); it names {', '.join(map(clean, headings)) or 'none'}"
-        raise EnrolError(msg)
-    return columns
+        for number, said in rows:
+            try:
+                name = terminal_name(said["terminal"]) if "terminal" in said else ""
+                _enter(conn, name, said.get("plate", ""), said.get("plate_colour", ""), said.get("vin", ""))
+                taken += 1
+            except EnrolError as error:
+                refused.append((number, str(error)))
+    return taken, refused
 
 
 def _enter(conn: Conn, name: str, plate: str, plate_colour: str, vin: str) -> None:

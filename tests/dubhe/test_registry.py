@@ -7,9 +7,9 @@ import io
 import pytest
 import xlsxwriter
 
-from dubhe.registry import import_terminals
+from dubhe.columns import Wrong
+from dubhe.fleet import import_terminals
 from fix_db import rows
-from storage.enrol import EnrolError
 
 BOUND = "SELECT t.name, v.plate, v.plate_colour, t.vetted FROM terminals t LEFT JOIN vehicles v ON v.id = t.vehicle_id ORDER BY 1"
 SHEET = """终端号,车牌号,车牌颜色,VIN,备注
@@ -29,8 +29,13 @@ def test_a_spreadsheet_is_taken_row_by_row_and_bad_rows_are_named(database_url: 
     report = import_terminals(database_url, SHEET.encode(encoding))
 
     assert report.taken == 3
-    assert [line for line, _ in report.errors] == [3, 7, 8]
-    assert [why.split(";")[0][:15] for _, why in report.errors] == ["plate colour '紫", "'13800138000x?'", "vehicle 川A12345"]
+    assert [(problem.line, problem.column, problem.value) for problem in report.problems] == [
+        (3, "车牌颜色", "紫"),
+        (7, "终端号", "13800138000x?"),
+        (8, "", ""),
+    ]
+    assert report.problems[2].why == "vehicle 川A12345 is served by terminal 138; release that first"
+    assert report.unread == ["备注"]
     assert rows(database_url, "SELECT name FROM terminals ORDER BY 1") == [("138",), ("141",)]
     assert rows(database_url, "SELECT plate, plate_colour FROM vehicles ORDER BY 1") == [("川A12345", 2), ("川C00001", 5)]
 
@@ -43,8 +48,15 @@ def test_a_workbook_is_a_sheet_too(database_url: str) -> None:
             page.write_row(number, 0, row)
     report = import_terminals(database_url, file.getvalue())
 
-    assert (report.taken, report.errors) == (1, [])
+    assert (report.taken, report.problems) == (1, [])
     assert rows(database_url, BOUND) == [("13900000001", "川A12345", 2, True)]
+
+
+def test_a_formula_without_a_value_is_no_plate(database_url: str) -> None:
+    report = import_terminals(database_url, "终端号,车牌号,车牌颜色\n138,#N/A,黄\n".encode())
+
+    assert (report.taken, [problem.column for problem in report.problems]) == (0, ["车牌号"])
+    assert rows(database_url, BOUND) == []
 
 
 def test_importing_the_same_sheet_again_changes_nothing(database_url: str) -> None:
@@ -57,7 +69,7 @@ def test_importing_the_same_sheet_again_changes_nothing(database_url: str) -> No
 
 @pytest.mark.parametrize("sheet", [b"", b"\n", b"name,colour\n1,2\n", b"\xff\xfe\x00\x00"])
 def test_a_sheet_without_known_headings_is_refused_whole(database_url: str, sheet: bytes) -> None:
-    with pytest.raises(EnrolError, match="must name a column terminal"):
+    with pytest.raises(Wrong, match="must name a column terminal"):
         import_terminals(database_url, sheet)
 
 
@@ -65,4 +77,4 @@ def test_random_bytes_are_rows_or_reasons(database_url: str) -> None:
     sheet = b"terminal,plate,colour\n" + bytes(range(256)) + b'\n"unclosed,\n1,2,3\n\x00,\x00,\x00\n'
     report = import_terminals(database_url, sheet)
 
-    assert report.taken + len(report.errors) > 0
+    assert report.taken + len(report.problems) > 0
