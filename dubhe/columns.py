@@ -150,7 +150,7 @@ class Column(NamedTuple):
     name: str
     """In an English heading, and where the value goes: `kind.field` for papers."""
     headings: tuple[str, ...]
-    """Other names, the first of them the template's."""
+    """In Chinese; the first is the template's."""
     parse: Callable[[str], Any]
     example: str
     about: str = ""
@@ -158,7 +158,7 @@ class Column(NamedTuple):
 
 COLUMNS: Final[tuple[Column, ...]] = (
     Column("plate", ("车牌号", "车牌号码", "车牌"), _plate, "川A12345", "required 必填"),
-    Column("plate_colour", ("车牌颜色", "colour", "color"), _colour, "黄", "required 必填; word or JT/T 697.7 number"),
+    Column("plate_colour", ("车牌颜色",), _colour, "黄", "required 必填; word or JT/T 697.7 number"),
     Column("vin", ("车架号", "车辆识别代号"), _matching(VIN.pattern, "it has 17 characters, never I, O, Q"), "LZYTBTE61G1000001"),
     Column("class", ("营运类别", "类别"), _word(CLASSES), "农村客运", "、".join(CLASSES)),
     Column("type", ("车辆类型",), _text, "", "code of the vehicle type 车辆类型代码"),
@@ -172,7 +172,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("first_registered", ("初次登记日期", "注册日期"), _day, "2023-05-01"),
     Column("status", ("经营状态", "营运状态"), _word(STATUSES), "营运", "、".join(STATUSES)),
     Column("status_from", ("状态起始日期",), _day, "", "today when empty"),
-    Column("terminal", ("终端手机号", "终端号", "终端", "sim", "phone"), _terminal, "13800138000", "phone number of its SIM card"),
+    Column("terminal", ("终端手机号", "终端号", "终端"), _terminal, "13800138000", "phone number of its SIM card"),
     Column("line", ("所属线路", "营运线路"), _text, "龙泉—洛带", "made when new"),
     Column("group", ("车队", "分组"), _text, "一车队", "made when new"),
     Column("enterprise", ("业户名称", "企业名称"), _text, "某客运公司", "made when new"),
@@ -222,11 +222,17 @@ COLUMNS: Final[tuple[Column, ...]] = (
 
 VEHICLE: Final = ("vin", "class", "type", "code_system", "seats", "max_kmh", "area", "brand", "engine", "fuel", "first_registered")
 """Columns that are columns of the table."""
-TERMINAL: Final = frozenset({"terminal", "plate", "plate_colour", "vin"})
-"""Columns of a sheet of terminals."""
 OWN: Final = frozenset({"number", "issuer", "from", "until", "line"})
 """Fields of a paper that are columns of the table; the others are its `about`."""
 NAMES: Final = {word: column for column in COLUMNS for word in (column.name, column.name.replace(".", "_"), *column.headings)}
+
+TERMINAL: Final = ("terminal", "plate", "plate_colour", "vin")
+"""Columns of a sheet of terminals."""
+SHORT: Final = {"sim": "terminal", "phone": "terminal", "colour": "plate_colour", "color": "plate_colour"}
+"""Headings that are plain only there: in a county's sheet a phone is the driver's, and a colour the body's."""
+TERMINAL_NAMES: Final = {word: column for word, column in NAMES.items() if column.name in TERMINAL} | {
+    word: NAMES[name] for word, name in SHORT.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +257,7 @@ class Headings:
     @classmethod
     def of_terminals(cls, headings: Iterable[str]) -> Headings:
         """Those of a terminal and its vehicle. Raises `Wrong` when neither is among them."""
-        found = cls._among(headings, {word: column for word, column in NAMES.items() if column.name in TERMINAL})
+        found = cls._among(headings, TERMINAL_NAMES)
         if not {"terminal", "plate"} & found.names:
             msg = f"the first line must name a column terminal (终端号) or plate (车牌号); {found.said}"
             raise Wrong(msg)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 import xlsxwriter
 
 from dubhe.columns import Wrong
-from dubhe.fleet import import_terminals
+from dubhe.fleet import import_terminals, import_vehicles
 from fix_db import rows
 
 BOUND = "SELECT t.name, v.plate, v.plate_colour, t.vetted FROM terminals t LEFT JOIN vehicles v ON v.id = t.vehicle_id ORDER BY 1"
@@ -50,6 +51,16 @@ def test_a_workbook_is_a_sheet_too(database_url: str) -> None:
 
     assert (report.taken, report.problems) == (1, [])
     assert rows(database_url, BOUND) == [("13900000001", "川A12345", 2, True)]
+
+
+def test_a_phone_is_the_terminals_in_a_sheet_of_terminals_alone(database_url: str) -> None:
+    sheet = b"plate,plate_colour,phone,color\n\xe5\xb7\x9dA12345,2,13900000001,silver\n"
+    vehicles = import_vehicles(database_url, sheet, by="operator", now=datetime.now(UTC))
+    assert (vehicles.taken, vehicles.unread) == (1, ["phone", "color"])
+    assert rows(database_url, BOUND) == []
+
+    report = import_terminals(database_url, sheet.replace(b",color", b"").replace(b",silver", b""))
+    assert (report.taken, report.unread, [name for name, *_ in rows(database_url, BOUND)]) == (1, [], ["13900000001"])
 
 
 def test_a_formula_without_a_value_is_no_plate(database_url: str) -> None:
