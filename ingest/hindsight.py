@@ -37,7 +37,7 @@ QUIET_S: Final = 30.0
 """A terminal that sends what it has stored is judged again when it has been done with that for so long …"""
 PATIENCE_S: Final = 900.0
 """… or has gone on for so long."""
-TOGETHER: Final = 32
+TOGETHER: Final = 16
 """Terminals judged together, which takes hardly longer than one."""
 REST: Final = 3.0
 """So many seconds of rest for each of judging: the gateway's own work comes first."""
@@ -65,7 +65,7 @@ class Case:
     horizon_us: int
     """Late fixes that are older stay as they are."""
     looked_us: int
-    """When reading began."""
+    """When the table was last looked at for what has come."""
     late: list[FixBatch] = field(default_factory=list)
     copies: list[SavedState] = field(default_factory=list)
     seen: set[tuple[int, int, int]] = field(default_factory=set)
@@ -89,6 +89,7 @@ class Case:
     def add(self, fixes: FixBatch, late: Mask) -> bool:
         """What was committed meanwhile; False where that is too late itself for one of the two accounts, so that all is to do again."""
         new = np.fromiter((key not in self.seen for key in _keys(fixes)), np.bool_, len(fixes)) & ~late
+        self.seen.update(_keys(fixes))
         fixes = with_alarms(fixes.take(new))
         return not any(len(account.judge(fixes).stale) for account in (self.without, self.within))
 
@@ -218,12 +219,14 @@ class Hindsight:
     async def _finish(self, case: Case) -> None:
         """Between two commits: add what was committed meanwhile, store what has changed, and go on with the state that knows it."""
         regime = await self._rules.regime.get()
+        if not await self._catch_up(case):
+            return
         async with self._still(), self._rules.saving:
             if not case.waiting.keys() <= self._rules.begun_us().keys():
                 return
             if self._rules.concerned(case.waiting):
                 self._rules.undo()  # what is judged and not committed is judged again, on top of the new state
-            if not case.add(*await self._store.received(case.since_us, case.looked_us)):
+            if not await self._catch_up(case):
                 return
             retold = self._retold(case, regime)
             try:
@@ -241,6 +244,13 @@ class Hindsight:
             told=len(retold.told.events),
             withdrawn=len(retold.gone),
         )
+
+    async def _catch_up(self, case: Case) -> bool:
+        """Add what was committed since the last look; False where it cannot be added."""
+        looked_us = self._now_us()
+        added = case.add(*await self._store.received(case.since_us, case.looked_us))
+        case.looked_us = looked_us
+        return added
 
     def _retold(self, case: Case, regime: Regime) -> Retold:
         """What late fixes change; and where rules have changed since, what is under way goes on as the new state has it."""

@@ -21,7 +21,7 @@ from tracks.spans import Index, Mask
 
 PAGE: Final = 64
 """Fixes of each terminal read at once."""
-OVERLAP_US: Final = 600_000_000
+OVERLAP_US: Final = 120_000_000
 """What is committed after a look at the table was received at most so long before it. Unmeasured; a batch waits seconds."""
 
 Waiting = Mapping[int, int]
