@@ -182,6 +182,16 @@ def test_overspeed_that_item_bit_and_we_find_is_one_incident() -> None:
     assert {first["id"]} == {row["same_as"] for row in rows if row is not first}
 
 
+def test_an_item_that_comes_when_what_we_found_is_long_forgotten_is_one_with_it_all_the_same() -> None:
+    """The bit of the word, which lasts, knows what it is one with."""
+    said = {number: {"alarm_bits": 2} for number in range(8, 70)} | {69: {"alarm_bits": 2, "raised": bit("overspeed_in_area"), "place": 5}}
+    said |= {number: {"speed_kmh": 90} | said.get(number, {}) for number in range(4, 12)}
+    rows = judged([reports(said, count=80, every_s=30)], Atlas(), [Driving(Limits.of([], Limit(max_kmh=80)))]).incidents()
+    ours = next(row["id"] for row in rows if row["kind"] == Kind.OVERSPEED)
+
+    assert [ours, ours] == [row["same_as"] for row in rows if row["kind"] == Kind.TERMINAL_ALARM]
+
+
 def test_a_behaviour_is_one_incident_with_the_abnormal_driving_it_details() -> None:
     rows = told({3: {"raised": bit("abnormal_driving") | bit("behaviour_phone")}}).incidents()
     by_subject = {row["subject"] - WORD_BITS: row for row in rows}
