@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from typer.testing import CliRunner, Result
+import pytest
+from typer.main import get_command
 
 from dubhe.cli import app
 from firmware_sim.gateway import Gateway
@@ -22,6 +25,8 @@ from scene_table import Incident
 
 PHONES = [f"138{number:08d}" for number in range(30)]
 IN_FLIGHT_MAX = 200
+COMMAND = get_command(app)
+"""Made once: that takes as long as an import of shapes."""
 PATIENCE_S = 60.0
 Shape = tuple[str, str, Any, dict[str, Any]]
 
@@ -98,15 +103,15 @@ class Stage:
     """Places that have been used."""
     codes: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *words: str) -> Result:
-        """`dubhe` with these words."""
-        return CliRunner().invoke(app, list(words), env={"DUBHE_DATABASE_URL": self.url})
-
     def command(self, *words: str) -> str:
-        """The same; it has to succeed."""
-        result = self.run(*words)
-        assert result.exit_code == 0, f"{result.output} {result.exception!r}"
-        return result.output
+        """What `dubhe` says to these words; it has to succeed."""
+        told = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(told), redirect_stderr(told):
+            patch.setenv("DUBHE_DATABASE_URL", self.url)
+            with pytest.raises(SystemExit) as ended:
+                COMMAND.main(list(words), prog_name="dubhe")
+        assert ended.value.code == 0, told.getvalue()
+        return told.getvalue()
 
     def terminals(self, phones: Sequence[str]) -> None:
         """Enter them all."""
