@@ -204,6 +204,8 @@ class FenceIndex:
 
     def holds(self, row: Index, lon: Degrees, lat: Degrees) -> Mask:
         """Whether each position lies in the fence beside it."""
+        if len(row) == 0:
+            return np.zeros(0, np.bool_)
         core = self.core.take(row, axis=0)
         holds: Mask = (lon - core[:, 0]) ** 2 + (lat - core[:, 1]) ** 2 < core[:, 2] ** 2
         ask = np.flatnonzero(~holds)
@@ -222,6 +224,8 @@ class FenceIndex:
 
     def edge_m(self, row: Index, lon: Degrees, lat: Degrees) -> Metres:
         """Metres from each position to the edge of the fence beside it, whichever side it is on. For few at a time: 2 µs each."""
+        if len(row) == 0:
+            return np.empty(0)
         rings, whose = self.shapes[row], np.arange(len(row))
         if self.holed[row].any():
             rings, whose = shapely.get_rings(rings, return_index=True)
@@ -233,7 +237,7 @@ class FenceIndex:
         part = np.minimum(np.maximum(-(x[:-1] * dx + y[:-1] * dy) / np.maximum(dx * dx + dy * dy, 1e-12), 0.0), 1.0)
         away2 = (x[:-1] + part * dx) ** 2 + (y[:-1] + part * dy) ** 2
         away2[ring[1:] != ring[:-1]] = np.inf  # not an edge: from the end of a ring to the begin of the next
-        away_m = np.sqrt(np.minimum.reduceat(away2, np.searchsorted(which, np.arange(len(row))))) if len(row) else np.empty(0)
+        away_m = np.sqrt(np.minimum.reduceat(away2, np.searchsorted(which, np.arange(len(row)))))
         centre = self.centre[row]
         from_centre = np.abs(distance_m(centre[:, 0], centre[:, 1], lon, lat) - centre[:, 2])
         return np.where(np.isnan(from_centre), away_m, from_centre)

@@ -47,6 +47,9 @@ CROSSING: Final = (20, 21)
 MEANS: Final = np.where(np.arange(NUMBERS) < WORD_BITS, np.arange(NUMBERS), column("detail_of", "i8", usual=ABSENT))
 """What an alarm means to `SAME`, by number: a bit itself, an item's the alarm that it is a detail of."""
 _KINDS: Final = sorted({kind for kinds in SAME.values() for kind in kinds})
+MERGES_KIND: Final = np.isin(np.arange(max(Kind) + 1), _KINDS)
+MERGES_ALARM: Final = np.isin(np.arange(NUMBERS), list(SAME)) | (np.arange(NUMBERS) >= WORD_BITS) & (MEANS != ABSENT)
+"""Which kinds, and which alarms by number, terminal and platform may both find."""
 _BITS: Final = {kind: [bit for bit, kinds in SAME.items() if kind in kinds] for kind in _KINDS}
 
 INCIDENT: Final = np.dtype(
@@ -288,9 +291,7 @@ def _escalate(rows: NDArray[Any], at: Index, enough: NDArray[Any]) -> None:
 
 def _merges(rows: NDArray[Any]) -> Mask:
     """Whether terminal and platform may both find it."""
-    alarm = number(rows["subject"])
-    told = (rows["kind"] == KIND.TERMINAL_ALARM) & (np.isin(alarm, list(SAME)) | (alarm >= WORD_BITS) & (MEANS[alarm] != ABSENT))
-    merges: Mask = told | np.isin(rows["kind"], _KINDS)
+    merges: Mask = MERGES_KIND[rows["kind"]] | (rows["kind"] == KIND.TERMINAL_ALARM) & MERGES_ALARM[number(rows["subject"])]
     return merges
 
 

@@ -100,6 +100,8 @@ def passed(index: FenceIndex, here: tuple[Degrees, Degrees], ways: Ways, row: In
     begun = index.holds(row[pair], ways.lon[pair], ways.lat[pair])
     one_end = ~(held[pair] & begun)
     pair, first, last, begun = pair[one_end], first[one_end], last[one_end], begun[one_end]
+    if len(pair) == 0:
+        return Passed(pair, first, last)
 
     def at(pair: Index, part: NDArray[np.float64]) -> tuple[Degrees, Degrees]:
         return ways.lon[pair] + part * (lon[pair] - ways.lon[pair]), ways.lat[pair] + part * (lat[pair] - ways.lat[pair])

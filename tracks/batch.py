@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
+from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
@@ -35,8 +36,8 @@ class Batch:
     """Equal-length columns. Fields are numpy arrays or `Spans`."""
 
     def __post_init__(self) -> None:
-        lengths = {name: len(getattr(self, name)) for name in self.columns()}
-        if len(set(lengths.values())) > 1:
+        if len(set(map(len, self._values()))) > 1:
+            lengths = {name: len(getattr(self, name)) for name in self.columns()}
             msg = f"columns of {type(self).__name__} differ in length: {lengths}"
             raise ValueError(msg)
 
@@ -45,13 +46,16 @@ class Batch:
         """Name → description, in declaration order."""
         return _columns(cls)  # type: ignore[arg-type] # a class is hashable whatever its instances are
 
+    def _values(self) -> tuple[Any, ...]:
+        """The columns, in declaration order."""
+        return _getter(type(self))(self)  # type: ignore[arg-type,no-any-return] # as for `columns`
+
     def __len__(self) -> int:
         return len(getattr(self, next(iter(self.columns()))))
 
     def take(self, rows: Index | Mask) -> Self:
         """The batch of `rows` (indices or a mask)."""
-        picked = {name: value.take(rows) if isinstance(value := getattr(self, name), Spans) else value[rows] for name in self.columns()}
-        return type(self)(**picked)
+        return type(self)(*(each.take(rows) if isinstance(each, Spans) else each[rows] for each in self._values()))
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
@@ -71,6 +75,11 @@ class Batch:
     def empty(cls) -> Self:
         """A batch of no rows, with every column's dtype."""
         return cls(**{name: Spans.empty() if about.dtype is None else np.empty(0, about.dtype) for name, about in cls.columns().items()})
+
+
+@cache
+def _getter(batch: type[Batch]) -> attrgetter[Any]:
+    return attrgetter(*(each.name for each in fields(batch)))
 
 
 @cache
