@@ -245,7 +245,7 @@ class Rules:
             await self._fewer.wait()
         first_us = _first_us(fixes)
         begun_us = {each: first_us[each] for each in new}
-        self._forget_gone()
+        self._forget_gone(fixes)
         saved, since = await self.store.recall(begun_us, int(fixes.received_us.max()))
         if (stale := np.intersect1d(self._state.terminals(), np.array(list(begun_us), np.int64))).size:
             self._state.forget(stale.tolist())
@@ -269,9 +269,11 @@ class Rules:
             self._recalled.append(recalled)
         self._begun_us |= begun_us
 
-    def _forget_gone(self) -> None:
+    def _forget_gone(self, fixes: FixBatch) -> None:
+        """Make room, but never of those whose fixes these are: taking up one would put down another for ever."""
         if len(self._begun_us) > 2 * len(self.here) + FORGOTTEN_AT:
-            gone = [each for each in self._begun_us if each not in self.here and each not in self._changed]
+            wanted = self._changed.keys() | set(fixes.terminal_id.tolist())
+            gone = [each for each in self._begun_us if each not in self.here and each not in wanted]
             self._state.forget(gone)
             for each in gone:
                 del self._begun_us[each]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import ingest.rules
 from dubhe.shapes import import_corridors, import_fences, import_stops
 from fix_db import rows
 from fix_drives import Drive, grid, stretch
-from fix_worker import Raw, play, report, stored, until, worker
+from fix_worker import PATIENCE_S, Raw, play, report, stored, until, worker
 from geofence.check import Atlas, begin, check
 from geofence.corridors import Assignment, Corridor, CorridorIndex
 from geofence.datum import Datum, convert
@@ -450,5 +452,21 @@ def test_a_state_of_another_version_is_begun_anew_and_what_was_open_ends(databas
         async with worker(database_url, "w2") as (_, port):
             await drive(port, code, through(20, 3))
         assert rows(database_url, "SELECT kind, ended, ended_at = last_at FROM events") == [("inside", "gap", True)]
+
+    play(story())
+
+
+def test_making_room_for_a_terminal_never_costs_another_of_its_batch(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terminals without a session, as those of MQTT and NMEA, that are more than are kept, and whose states are saved."""
+    monkeypatch.setattr("ingest.rules.FORGOTTEN_AT", 0)
+    first, second, third = (Drive(terminal_id=each, time_us=time.time_ns() // 1_000).along(grid((0, 0), (300, 0))) for each in (1, 2, 3))
+
+    async def story() -> None:
+        async with worker(database_url) as (running, _), asyncio.timeout(PATIENCE_S):
+            rules = running.rules
+            rules.settle(await rules.judge(FixBatch.concat([first.fixes(), second.fixes()])))
+            await rules._save(list(rules._changed))
+            rules.settle(await rules.judge(FixBatch.concat([first.along(grid((300, 0), (600, 0))).fixes(), third.fixes()])))
+            assert rules.begun_us().keys() == {1, 3}
 
     play(story())
