@@ -18,6 +18,12 @@ LINEAGE = {"frame", "raised", "cleared", "place"}
 """Columns of a batch that are not stored."""
 
 
+def test_no_two_migrations_have_one_number() -> None:
+    numbers = [int(name[:4]) for name in known()]
+
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_a_second_run_finds_nothing_to_do(empty_url: str) -> None:
     assert migrate(empty_url) == list(known())
     assert migrate(empty_url) == []
