@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,8 +213,20 @@ def _fail(why: object) -> NoReturn:
     raise SystemExit(2)
 
 
+def _check_readable(words: list[str]) -> None:
+    """Refuse a word with bytes that are no text: it could be neither stored nor printed. Names of files and frames may have any bytes."""
+    for word in words:
+        if not word.isascii() and words[0] != "decode" and not Path(word).exists():
+            try:
+                word.encode()
+            except UnicodeEncodeError:
+                shown = os.fsencode(word).decode("utf-8", "backslashreplace")
+                _fail(f"{shown} is not UTF-8: set the terminal or the script to that encoding 参数不是 UTF-8 编码，请改为 UTF-8")
+
+
 def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 - click's own
     """Run the command; what a user can mend is one sentence and exit status 2."""
+    _check_readable(sys.argv[1:] if arguments is None else arguments)
     try:
         return app(arguments)
     except (SettingError, CannotStart, ExportError, RecordingError, SheetError, StoreError, Wrong) as error:

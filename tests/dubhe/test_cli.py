@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,25 @@ def test_a_time_that_cannot_be_meant_is_one_sentence(dubhe: Dubhe, database_url:
         code, out, said = dubhe(*words)
 
         assert (code, out, said.count("\n"), "is no time between 1970 and 2199" in said) == (2, "", 1, True)
+
+
+@pytest.mark.parametrize(
+    "words", [("line", "add"), ("track", "--from", "2026-01-01", "--to", "2026-01-02"), ("fence", "import")], ids=" ".join
+)
+def test_a_word_with_bytes_that_are_no_text_is_one_sentence(dubhe: Dubhe, words: tuple[str, ...]) -> None:
+    code, out, said = dubhe(*words, os.fsdecode("沪A38000".encode("gbk")))
+
+    assert (code, out, said.count("\n"), "\\xbb\\xa6A38000 is not UTF-8" in said) == (2, "", 1, True)
+
+
+def test_a_file_may_have_any_name(dubhe: Dubhe, tmp_path: Path) -> None:
+    sheet = tmp_path / os.fsdecode("车辆.csv".encode("gbk"))
+    sheet.write_text("车牌号,车牌颜色\n沪A38000,黄\n", encoding="utf-8")
+
+    assert (0, "1 taken, 0 refused\n", "") == dubhe("vehicle", "import", str(sheet))
+
+
+def test_garbage_is_taken_apart_like_any_sentence(bare_dubhe: Dubhe) -> None:
+    code, out, said = bare_dubhe("decode", os.fsdecode(b"$GNRMC,\xff\xfe*00"))
+
+    assert (code, said, "GNRMC" in out) == (1, "", True)
