@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from geofence.again import lasting
 from geofence.check import Atlas, Checked, RewoundBatch, begin, check
@@ -35,12 +36,16 @@ from storage.geometry import GeometryStore
 from storage.rules import RuleStore, SavedState, Told
 from tracks.event import EventBatch
 from tracks.fix import ABSENT, FixBatch
+from tracks.spans import Index
+from tracks.track import ranks
 
 log: Final = structlog.get_logger("dubhe.rules")
 
 SAVE_AFTER_S: Final = 60.0
 SAVED_A_SECOND: Final = 200
 """A state is saved so long after it changed, and at most so many a second: 2.4 MB/s (12 KB each)."""
+PORTION: Final = 64
+"""Fixes of one terminal that are judged before the loop has its turn: each takes about a millisecond, of however many terminals."""
 FORGOTTEN_AT: Final = 1_000
 """So many terminals that have gone are forgotten together; one alone costs as much."""
 
@@ -51,17 +56,16 @@ class Judged:
 
     told: Told | None
     """None where nothing has happened, which spares a batch its own BEGIN and COMMIT."""
-    checked: Checked
+    quality: NDArray[np.uint16]
+    """Flags of the quality gate, one for each fix of the batch."""
+    terminal_ids: frozenset[int]
+    """Whose state it has moved on."""
+    words: list[str]
+    """What it tells, for counters."""
     received_us: int
     """When the batch's first fix was received."""
     too_late: int
     """Fixes that are never judged: they came later than `late_days_max` allows."""
-
-    @property
-    def terminal_ids(self) -> list[int]:
-        """Whose state it has moved on."""
-        ids: list[int] = self.checked.change.work.terminal_id.tolist()
-        return ids
 
 
 class Rules:
@@ -87,6 +91,8 @@ class Rules:
         """What stored fixes amount to of terminals taken up, and is not told yet."""
         self._ahead: list[Judged] = []
         """Judged and not committed yet, in order."""
+        self._in_hand: frozenset[int] = frozenset()
+        """Terminals of the batch that is being judged."""
         self._fewer = asyncio.Event()
         """Set when some of them are committed or undone."""
         self._heard_us = 0
@@ -106,16 +112,26 @@ class Rules:
             atlas, regime = await self.atlas.get(), await self.regime.get()
             while new := self._strangers(fixes):
                 await self._take_up(new, fixes, atlas, regime)
-            judged = self._judged(fixes, check(fixes, atlas, self._state, regime.rules), regime)
+            self._in_hand = frozenset(fixes.terminal_id.tolist())
+            parts = [_Part(rows, self._checked(portion, atlas, regime)) async for rows, portion in _portions(fixes)]
+            judged = self._judged(fixes, parts, regime)
         except StoreUnavailable:
             raise
         except Exception:
             log.exception("the rules failed on a batch; its fixes are stored without events", fixes=len(fixes))
+            self.put_down(self._in_hand)  # perhaps it is judged in part
             return None
-        self._state.adopt(judged.checked.change)
+        finally:
+            self._in_hand = frozenset()
         self._recalled.clear()
         self._ahead.append(judged)
         return judged
+
+    def _checked(self, fixes: FixBatch, atlas: Atlas, regime: Regime) -> Checked:
+        """Judge fixes, and go on from there."""
+        checked = check(fixes, atlas, self._state, regime.rules)
+        self._state.adopt(checked.change)
+        return checked
 
     def stands(self, judged: Judged | None) -> bool:
         """Whether all that a batch was judged on top of is in the database, or may come there; else judge it again."""
@@ -128,13 +144,13 @@ class Rules:
         assert self._ahead[0] is judged, "batches are committed in the order in which they were judged"
         del self._ahead[0]
         self._fewer.set()
-        self.words.update(judged.checked.events.words())
+        self.words.update(judged.words)
         if judged.too_late:
             self.late["too_late"] += judged.too_late
         self._heard_us = judged.received_us
-        now, terminal_ids = time.monotonic(), judged.terminal_ids
-        self._changed |= {each: now for each in terminal_ids if each not in self._changed and each in self._begun_us}
-        for terminal_id in self._elsewhere.intersection(terminal_ids) if self._elsewhere else ():
+        now = time.monotonic()
+        self._changed |= {each: now for each in judged.terminal_ids if each not in self._changed and each in self._begun_us}
+        for terminal_id in self._elsewhere & judged.terminal_ids:
             if terminal_id in self.here:
                 self._elsewhere.discard(terminal_id)
             else:
@@ -150,7 +166,7 @@ class Rules:
 
     def concerned(self, terminal_ids: Collection[int]) -> bool:
         """Whether one of them is in a batch under way."""
-        return any(not set(terminal_ids).isdisjoint(judged.terminal_ids) for judged in self._ahead)
+        return any(not judged.terminal_ids.isdisjoint(terminal_ids) for judged in self._ahead)
 
     def moved(self, terminal_ids: Iterable[int]) -> None:
         """These may report to another worker now; when they come back, they are taken up anew."""
@@ -222,7 +238,7 @@ class Rules:
 
     async def _save(self, terminal_ids: list[int]) -> None:
         async with self.saving:
-            ahead = {each for judged in self._ahead for each in judged.terminal_ids}  # of more than is in the database
+            ahead = self._in_hand.union(*(judged.terminal_ids for judged in self._ahead))  # their states know more than the database
             terminal_ids = [each for each in terminal_ids if each in self._changed and each not in ahead]
             if not terminal_ids:
                 return
@@ -264,9 +280,7 @@ class Rules:
             if terminal_id not in known:
                 begun_us[terminal_id] = min(begun_us[terminal_id], at_us)
         if len(since):
-            recalled = check(with_alarms(since), atlas, self._state, regime.rules)
-            self._state.adopt(recalled.change)
-            self._recalled.append(recalled)
+            self._recalled.append(self._checked(with_alarms(since), atlas, regime))
         self._begun_us |= begun_us
 
     def _forget_gone(self, fixes: FixBatch) -> None:
@@ -278,30 +292,59 @@ class Rules:
             for each in gone:
                 del self._begun_us[each]
 
-    def _judged(self, fixes: FixBatch, checked: Checked, regime: Regime) -> Judged:
+    def _judged(self, fixes: FixBatch, parts: Sequence[_Part], regime: Regime) -> Judged:
         """What stored fixes have shown is told again with it: the rules may have changed since they were judged."""
-        every = [*self._recalled, checked]
+        every = [*self._recalled, *(part.checked for part in parts)]
         events = EventBatch.empty()
         for each in every:
             events = EventBatch.concat([each.rewound.spared(events), each.events])
         events = events.take(events.latest())
         rewound = RewoundBatch.concat([each.rewound for each in every])
-        received_us = int(fixes.received_us.min())
-        stale = fixes.take(checked.stale)
+        stale = fixes.take(np.concatenate([part.rows[part.checked.stale] for part in parts]))
         late = stale.take(stale.received_us - stale.time_us <= self._late_us_max)
-        too_late = len(stale) - len(late)
-        if not len(events) and not len(rewound) and not len(late):
-            return Judged(None, checked, received_us, too_late)
-        now_us = int(fixes.received_us.max())  # for one that has logged in elsewhere meanwhile
-        begun = np.array([self._begun_us.get(each, now_us) for each in rewound.terminal_id.tolist()], np.int64)
-        told = Told(
-            events=events,
-            reasons=regime.reasons(events.vehicle_id, events.start_us),
-            rewound_id=rewound.terminal_id,
-            since_us=np.maximum(rewound.since_us, begun - 1),
-            late=_first_us(late),
+        told = None
+        if len(events) or len(rewound) or len(late):
+            now_us = int(fixes.received_us.max())  # for one that has logged in elsewhere meanwhile
+            begun = np.array([self._begun_us.get(each, now_us) for each in rewound.terminal_id.tolist()], np.int64)
+            told = Told(
+                events=events,
+                reasons=regime.reasons(events.vehicle_id, events.start_us),
+                rewound_id=rewound.terminal_id,
+                since_us=np.maximum(rewound.since_us, begun - 1),
+                late=_first_us(late),
+            )
+        quality = np.empty(len(fixes), np.uint16)
+        for part in parts:
+            quality[part.rows] = part.checked.quality
+        return Judged(
+            told=told,
+            quality=quality,
+            terminal_ids=self._in_hand - {ABSENT},
+            words=[word for part in parts for word in part.checked.events.words()],
+            received_us=int(fixes.received_us.min()),
+            too_late=len(stale) - len(late),
         )
-        return Judged(told, checked, received_us, too_late)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Fixes of a batch that were judged together."""
+
+    rows: Index
+    checked: Checked
+
+
+async def _portions(fixes: FixBatch) -> AsyncGenerator[tuple[Index, FixBatch], None]:
+    """Rows to judge together, at most PORTION of each terminal, in the order of time; in between the loop has its turn."""
+    ids = np.sort(fixes.terminal_id)
+    if not (ids[PORTION:] == ids[:-PORTION]).any():
+        yield np.arange(len(ids)), fixes
+        return
+    order = np.lexsort((fixes.time_us, fixes.terminal_id))
+    number = ranks(fixes.terminal_id[order]) // PORTION
+    for nth in range(int(number.max()) + 1):
+        yield (rows := np.sort(order[number == nth])), fixes.take(rows)
+        await asyncio.sleep(0)
 
 
 def saved_of(state: State, terminal_id: int, at_us: int, begun_us: int) -> SavedState:

@@ -23,6 +23,7 @@ from storage.geometry import Whom, remove_shapes, terminals_of
 from storage.partitions import maintain
 from storage.retention import forget
 from storage.rules import Told, tell
+from storage.writer import TrackWriter
 from tracks.fix import FixBatch
 
 NAME = "13800138000"
@@ -470,3 +471,74 @@ def test_making_room_for_a_terminal_never_costs_another_of_its_batch(database_ur
             assert rules.begun_us().keys() == {1, 3}
 
     play(story())
+
+
+def test_many_fixes_of_one_terminal_at_once_are_judged_in_portions_as_if_they_came_one_by_one(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest.rules, "PORTION", 7)
+    sizes: list[int] = []
+    judge = ingest.rules.check
+
+    def counted(fixes: FixBatch, *rest: Any) -> Any:
+        sizes.append(len(fixes))
+        return judge(fixes, *rest)
+
+    monkeypatch.setattr(ingest.rules, "check", counted)
+
+    async def story() -> None:
+        import_corridors(database_url, road(), Datum.WGS84)
+        alone, crowd = registered(database_url), registered(database_url, "13800138001")
+        async with worker(database_url) as (_, port):
+            await drive(port, alone, STRAY)
+            sizes.clear()
+            terminal = await drive(port, crowd, [], "13800138001")
+            shuffled = [STRAY[step] for step in np.random.default_rng(4).permutation(len(STRAY))]
+            terminal.writer.write(b"".join(terminal.frame(0x0200, body) for body in shuffled))
+            for _ in shuffled:
+                assert (await terminal.hear()).body[4] == 0
+
+    play(story())
+    assert max(sizes) == 7
+    told = "SELECT kind, started_at, ended_at, peak, evidence FROM events WHERE withdrawn_at IS NULL AND terminal_id = %s ORDER BY 1, 2"
+    one_by_one, at_once = (rows(database_url, told, each) for (each,) in rows(database_url, "SELECT id FROM terminals ORDER BY name"))
+    assert [event[0] for event in one_by_one] == ["deviation"]
+
+    assert one_by_one == at_once
+
+
+def test_a_batch_judged_on_top_of_one_that_was_not_committed_so_is_judged_again(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first batch breaks our writer once, while the second is judged already and waits for its turn."""
+    store, broken, waiting = TrackWriter.commit, [], asyncio.Event()
+    judge = ingest.rules.Rules.judge
+
+    async def breaks(writer: TrackWriter, fixes: FixBatch, *rest: Any) -> Any:
+        if len(fixes) == 5 and not broken:
+            broken.append(1)
+            await waiting.wait()
+            raise RuntimeError
+        return await store(writer, fixes, *rest)
+
+    async def told(rules: ingest.rules.Rules, fixes: FixBatch) -> Any:
+        judged = await judge(rules, fixes)
+        if len(fixes) == 7:
+            waiting.set()
+        return judged
+
+    monkeypatch.setattr(TrackWriter, "commit", breaks)
+    monkeypatch.setattr(ingest.rules.Rules, "judge", told)
+
+    async def story() -> None:
+        import_fences(database_url, square(0), Datum.WGS84)
+        async with worker(database_url) as (_, port):
+            terminal = await drive(port, registered(database_url), [])
+            terminal.writer.write(b"".join(terminal.frame(0x0200, body) for body in through(0, 5)))
+            await until(lambda: bool(broken))
+            terminal.writer.write(b"".join(terminal.frame(0x0200, body) for body in through(5, 7)))
+            assert [(await terminal.hear()).body[4] for _ in range(12)] == [0] * 12
+            assert (len(broken), waiting.is_set()) == (1, True)
+
+    play(story())
+    assert rows(database_url, "SELECT count(*) FROM fixes") == [(12,)]
+    assert rows(database_url, WORDS) == [("inside", False)]
+    assert rows(database_url, "SELECT count(*) FROM quarantine") == [(0,)]
