@@ -193,8 +193,10 @@ class Rules:
         return [saved_of(state, each, self._heard_us, since_us) for each, since_us in begun_us.items()]
 
     def replace(self, states: Iterable[SavedState]) -> None:
-        """They are saved: go on with them."""
+        """They are saved: go on with them, but for terminals that have gone to another worker meanwhile."""
         for each in states:
+            if each.terminal_id in self._elsewhere:
+                continue
             self._state.forget([each.terminal_id])
             self._state.unpack(each.packed)
             self._begun_us[each.terminal_id] = each.begun_us

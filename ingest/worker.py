@@ -182,7 +182,7 @@ class Worker:
         def calm() -> bool:
             return not self.gather.paused and self.gather.backlog_bytes < self.settings.batch_bytes_max
 
-        store = HindsightStore(self.url)
+        store = HindsightStore(self.url, self.name)
         return Hindsight(store, self.rules, pipeline.still, calm, late_days_max=self.settings.late_days_max)
 
     def _reader(self) -> Reader:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.connect import Line
-from storage.rules import FIX_COLUMNS, STALE, STATES, SavedState, Told, fixes_of, micros, since_epoch, state_columns, write
+from storage.rules import FIX_COLUMNS, STALE, STATES, STRAYS, SavedState, Told, fixes_of, micros, since_epoch, state_columns, write
+from storage.text import clean
 from tracks.event import Ended
 from tracks.fix import FixBatch
 from tracks.spans import Index, Mask
@@ -90,6 +91,8 @@ WITH given AS ({STATES})
 INSERT INTO rule_copies (terminal_id, last_at, begun_at, reach_at, packed)
 SELECT terminal_id, last_at, begun_at, reach_at, packed FROM given ON CONFLICT DO NOTHING
 """  # noqa: S608 - our own words
+_MOVED: Final = "SELECT pg_notify(%(channel)s, terminal_id::text) FROM sessions WHERE terminal_id = ANY(%(ids)s) AND worker <> %(worker)s"
+"""Who has taken such a terminal up meanwhile did so with the state that it had before."""
 _TIDY: Final = f"""
 DELETE FROM rule_copies c USING rule_copies newer
 WHERE newer.terminal_id = c.terminal_id AND newer.last_at > c.last_at AND newer.last_at < {since_epoch("%s::bigint")}
@@ -130,10 +133,11 @@ class Retold:
 
 
 class HindsightStore:
-    """A connection of its own. Raises `StoreUnavailable`."""
+    """A connection of its own, for one worker. Raises `StoreUnavailable`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, worker: str) -> None:
         self._line = Line(url, "dubhe hindsight")
+        self._worker = clean(worker)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -182,7 +186,7 @@ class HindsightStore:
             await conn.execute(_SETTLE, {"ids": list(waiting), "at": list(waiting.values())})
 
     async def retell(self, retold: Retold) -> None:
-        """Store all that has changed."""
+        """Store all that has changed; terminals that have gone to another worker meanwhile are taken up anew there."""
         late = retold.late
         async with self._line.turn() as conn, conn.transaction():
             await conn.execute(_GONE, (retold.gone.tolist(),))
@@ -193,6 +197,7 @@ class HindsightStore:
             await conn.execute(_COPIED, state_columns(retold.copies))
             await conn.execute(_REMADE, state_columns(retold.states))
             await conn.execute(_SETTLE, {"ids": list(retold.waiting), "at": list(retold.waiting.values())})
+            await conn.execute(_MOVED, {"channel": STRAYS, "ids": list(retold.waiting), "worker": self._worker})
 
     async def tidy(self, horizon_us: int) -> None:
         """Drop older states that nothing will be judged from again: of each terminal the last before the horizon stays."""

@@ -243,6 +243,38 @@ def test_terminals_are_judged_again_together_and_go_on_meanwhile(database_url: s
     play(story())
 
 
+@pytest.mark.parametrize("noticed", [False, True])
+def test_a_terminal_that_moves_while_its_past_is_told_anew_goes_on_with_that(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, *, noticed: bool
+) -> None:
+    """It stood in the fence all the time, as the other worker takes it up; then it is known that it was away for a while."""
+    inside, again = [at(step, step % 3) for step in range(160)], [at(360 + step, step % 3) for step in range(200)]
+    away = [at(160 + step, 100 + 100 * step) for step in range(100)] + [at(260 + step, 10_000 - 100 * step, 300.0) for step in range(100)]
+
+    async def story() -> None:
+        import_fences(database_url, square(0), Datum.WGS84)
+        code = registered(database_url)
+        async with worker(database_url, "w1") as (one, port), worker(database_url, "w2") as (two, other):
+            await send(port, code, inside + again + away)
+            await save(one)
+            retell = one.hindsight._store.retell
+
+            async def meanwhile(retold: Retold) -> None:
+                await send(other, code, [at(560, 0.0)])
+                if noticed:
+                    await until(lambda: not one.rules.begun_us())
+                await retell(retold)
+
+            monkeypatch.setattr(one.hindsight._store, "retell", meanwhile)
+            await look_back(one)
+            await until(lambda: not one.rules.begun_us() and not two.rules.begun_us())
+            await send(other, code, [at(561 + step, 300 + 100 * step) for step in range(5)])
+            assert same(set(rows(database_url, TOLD)), await one_pass(two, database_url))
+            assert rows(database_url, "SELECT ended FROM events WHERE withdrawn_at IS NULL") == [("returned",), ("returned",)]
+
+    play(story())
+
+
 def test_fixes_later_than_is_asked_for_stay_unjudged_and_are_counted(database_url: str) -> None:
     async def story() -> None:
         import_fences(database_url, square(0), Datum.WGS84)

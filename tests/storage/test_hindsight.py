@@ -26,7 +26,7 @@ def state(hour: int, terminal_id: int = 1) -> SavedState:
 
 def stores(url: str, story: Callable[[RuleStore, HindsightStore], Awaitable[None]]) -> None:
     async def whole() -> None:
-        rules, hindsight = RuleStore(url), HindsightStore(url)
+        rules, hindsight = RuleStore(url), HindsightStore(url, "w1")
         await story(rules, hindsight)
         await rules.close()
         await hindsight.close()
