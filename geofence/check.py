@@ -1,8 +1,8 @@
-"""The room's door: `check` turns the fixes of a batch into events, and says what the state will be once they are committed.
+"""The room's door: `check` turns the fixes of a batch into events, and says what the state is after them.
 
     checked = check(fixes, atlas, state)
-    ... commit fixes and checked.events in one transaction ...
     state.adopt(checked.change)
+    ... commit fixes and checked.events in one transaction; when that fails, the state of those terminals is to be made anew ...
 
 It is a pure function of fixes, atlas and state: no clock, nothing written. The same fixes give the same incidents in any order and in
 any batches, as long as a late one is within the state's window; the rows of those that are not come back in `stale`, for the stored

@@ -5,7 +5,7 @@ samples with a picture of memory and incidents taken before every STRIDE-th of t
 A fix that comes late, however late within the window, goes to where it belongs: the last picture before it is taken out and all that
 followed is judged again. So what is found depends on the fixes alone, never on how they arrived.
 
-`arrange` reads the state and lays out the work of a batch; `check` does it; `adopt`, after the commit, is the only thing that writes.
+`arrange` reads the state and lays out the work of a batch; `check` does it; `adopt` writes what came of it.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class State:
         return Incidents(owner, pick(self._pool.rows, extent[owner, 0] + nth))
 
     def adopt(self, change: Change) -> None:
-        """Make what `check` found the state. Call it when the commit that stored the events has succeeded, and only then."""
+        """Make what `check` found the state. There is no way back but to `forget` the terminals and take them up from what is stored."""
         work = change.work
         slot = self._slots_for(work.terminal_id)
         newest = np.cumsum(np.bincount(work.owner, minlength=len(slot))) - 1
