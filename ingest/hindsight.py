@@ -28,7 +28,7 @@ from storage.errors import StoreUnavailable
 from storage.hindsight import OVERLAP_US, Beginning, HindsightStore, Retold, Waiting
 from storage.rules import SavedState, Told
 from tracks.fix import FixBatch
-from tracks.spans import Mask
+from tracks.spans import Mask, Spans
 
 log: Final = structlog.get_logger("dubhe.hindsight")
 
@@ -67,6 +67,7 @@ class Case:
     looked_us: int
     """When the table was last looked at for what has come."""
     late: list[FixBatch] = field(default_factory=list)
+    """The late fixes, without their bytes: those would keep the bytes of the whole track."""
     copies: list[SavedState] = field(default_factory=list)
     seen: set[tuple[int, int, int]] = field(default_factory=set)
     """Terminal, time and digest of what was received so lately that it will be read again."""
@@ -78,7 +79,7 @@ class Case:
         taken = ~late | (fixes.time_us >= self.horizon_us)
         fixes, late = fixes.take(taken), late[taken]
         fixes = replace(fixes, quality=self.within.judge(fixes).quality)
-        self.late.append(fixes.take(late))
+        self.late.append(replace(fixes.take(late), raw=Spans.blank(int(late.sum()))))
         self.seen.update(_keys(fixes.take(fixes.received_us >= self.looked_us - OVERLAP_US)))
         state = self.within.state
         for terminal_id in state.terminals().tolist():
