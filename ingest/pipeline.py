@@ -140,7 +140,7 @@ class Pipeline:
 
     async def commit(self, read: Read, judged: Judged | None) -> CommitReport:
         """One transaction; what the rules find in the fixes is stored with them."""
-        fixes = replace(read.fixes, quality=judged.quality if judged else faults(read.fixes))
+        fixes = judged.fixes if judged else replace(read.fixes, quality=faults(read.fixes))
         committed = await self._patiently(self.writer.commit, fixes, read.rejects, judged.told if judged else None)
         self.rules.settle(judged)
         if not committed.told:

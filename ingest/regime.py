@@ -14,6 +14,8 @@ from compliance.running import Running, reasons_against
 from compliance.vehicles import Reasons, Standings
 from ingest.settings import Settings
 from storage.fleet import Fleet, FleetStore
+from tracks.binding import BindingBatch, served
+from tracks.fix import FixBatch
 from tracks.paper import PaperBatch
 from tracks.spans import Index
 from tracks.track import Rule
@@ -29,6 +31,8 @@ class Regime:
     rules: tuple[Rule, ...]
     vehicle_of: Mapping[int, int] = field(default_factory=dict)
     """Terminal → the vehicle that it serves."""
+    past: BindingBatch = field(default_factory=BindingBatch.empty)
+    """Which vehicles terminals served before."""
     version: int = 0
 
     @classmethod
@@ -55,7 +59,11 @@ class Regime:
         standings = Standings.of(papers, settings.policy, version=version)
         running = Running(standings, calendar(plain.duty), settings.zone_s)
         vehicle_of = dict(zip(fleet.terminal_id.tolist(), fleet.vehicle_id.tolist(), strict=True)) if fleet else {}
-        return cls(limits, standings, (Driving(limits), running), vehicle_of, version)
+        return cls(limits, standings, (Driving(limits), running), vehicle_of, fleet.past if fleet else BindingBatch.empty(), version)
+
+    def at_their_time(self, fixes: FixBatch) -> FixBatch:
+        """The fixes with the vehicles that their terminals served when they were taken."""
+        return replace(fixes, vehicle_id=served(self.past, fixes.terminal_id, fixes.time_us, fixes.vehicle_id)) if len(self.past) else fixes
 
     def reasons(self, vehicle_id: Index, time_us: Index) -> Reasons:
         """Why each vehicle might not run at a time; 0 where it might, and where there is no vehicle."""

@@ -14,13 +14,12 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from geofence.again import lasting
 from geofence.check import Atlas, Checked, RewoundBatch, begin, check
@@ -56,8 +55,8 @@ class Judged:
 
     told: Told | None
     """None where nothing has happened, which spares a batch its own BEGIN and COMMIT."""
-    quality: NDArray[np.uint16]
-    """Flags of the quality gate, one for each fix of the batch."""
+    fixes: FixBatch
+    """With the flags of the quality gate, and the vehicles of their time."""
     terminal_ids: frozenset[int]
     """Whose state it has moved on."""
     words: list[str]
@@ -113,6 +112,7 @@ class Rules:
             while new := self._strangers(fixes):
                 await self._take_up(new, fixes, atlas, regime)
             self._in_hand = frozenset(fixes.terminal_id.tolist())
+            fixes = regime.at_their_time(fixes)
             parts = [_Part(rows, self._checked(portion, atlas, regime)) async for rows, portion in _portions(fixes)]
             judged = self._judged(fixes, parts, regime)
         except StoreUnavailable:
@@ -320,7 +320,7 @@ class Rules:
             quality[part.rows] = part.checked.quality
         return Judged(
             told=told,
-            quality=quality,
+            fixes=replace(fixes, quality=quality),
             terminal_ids=self._in_hand - {ABSENT},
             words=[word for part in parts for word in part.checked.events.words()],
             received_us=int(fixes.received_us.min()),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.connect import Conn, Line, hear
+from tracks.binding import BindingBatch
 from tracks.paper import ALWAYS_S, NEVER_S, Paper, PaperBatch
 from tracks.spans import Index, Mask
 
@@ -78,7 +79,9 @@ _LOAD: Final = f"""
 SELECT (SELECT last_value FROM fleet_versions),
     ({_PAPERS}),
     (SELECT {_packed("t.id", "v.id", "(v.class = ANY(%(key)s))::int", "coalesce(v.max_kmh, 0)")}
-     FROM terminals t JOIN vehicles v ON v.id = t.vehicle_id)
+     FROM terminals t JOIN vehicles v ON v.id = t.vehicle_id),
+    (SELECT {_packed("terminal_id", "vehicle_id", _second("bound_at"), _second("released_at"))}
+     FROM bindings WHERE released_at < 'infinity')
 """  # noqa: S608 - our own words
 _VALUES: Final[dict[str, Any]] = {
     "kinds": [paper.name.lower() for paper in Paper],
@@ -100,6 +103,8 @@ class Fleet:
     """The rules of coaches are for it."""
     max_kmh: NDArray[np.float64]
     """Its own speed limit, infinite where it has none."""
+    past: BindingBatch
+    """Which terminal served which vehicle before."""
 
 
 class FleetStore:
@@ -118,7 +123,7 @@ class FleetStore:
         async with self._line.turn() as conn, conn.cursor(binary=True) as cursor:
             row = await (await cursor.execute(_LOAD, _VALUES)).fetchone()
         assert row is not None, "it has no FROM"
-        version, papers, limits = row
+        version, papers, limits, past = row
         terminal, its_vehicle, coach, max_kmh = _columns(limits)
         return Fleet(
             version,
@@ -127,6 +132,7 @@ class FleetStore:
             vehicle_id=its_vehicle,
             coach=coach == 1,
             max_kmh=np.where(max_kmh > 0, max_kmh, np.inf),
+            past=BindingBatch(*_columns(past)).sorted(),
         )
 
     async def changes(self) -> AsyncGenerator[None, None]:

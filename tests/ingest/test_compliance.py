@@ -172,3 +172,21 @@ def test_how_batches_and_workers_come_changes_nothing(database_url: str) -> None
         assert found() == alone
 
     play(story())
+
+
+def test_what_a_terminal_has_kept_belongs_to_the_vehicle_that_it_was_in_then(database_url: str) -> None:
+    """Moved at noon, it sends the morning's reports from the other vehicle."""
+
+    async def story() -> None:
+        code = in_a_vehicle(database_url)
+        rows(database_url, "INSERT INTO vehicles (plate, plate_colour) VALUES ('沪A99999', 2) RETURNING 1")
+        rows(database_url, "UPDATE bindings SET bound_at = '2026-11-01' RETURNING 1")
+        rows(database_url, "UPDATE terminals SET vehicle_id = (SELECT max(id) FROM vehicles) RETURNING 1")
+        rows(database_url, "UPDATE bindings SET released_at = '2026-11-24 00:01:00+00' WHERE bound_at = '2026-11-01' RETURNING 1")
+        async with worker(database_url) as (_, port):
+            await drive(port, code, through(3, 6))  # half a minute into the drive until a minute and a half
+
+    play(story())
+    early = "min(time) < '2026-11-24 00:01:00+00'"
+    told = f"SELECT plate, count(*), {early} FROM fixes JOIN vehicles v ON v.id = vehicle_id GROUP BY 1 ORDER BY 1"
+    assert rows(database_url, told) == [("沪A" + NAME[-5:], 3, True), ("沪A99999", 3, False)]
