@@ -321,7 +321,7 @@ class Rules:
         return Judged(
             told=told,
             fixes=replace(fixes, quality=quality),
-            terminal_ids=self._in_hand - {ABSENT},
+            terminal_ids=frozenset().union(*(part.checked.change.work.terminal_id.tolist() for part in parts)),
             words=[word for part in parts for word in part.checked.events.words()],
             received_us=int(fixes.received_us.min()),
             too_late=len(stale) - len(late),

@@ -542,3 +542,17 @@ def test_a_batch_judged_on_top_of_one_that_was_not_committed_so_is_judged_again(
     assert rows(database_url, "SELECT count(*) FROM fixes") == [(12,)]
     assert rows(database_url, WORDS) == [("inside", False)]
     assert rows(database_url, "SELECT count(*) FROM quarantine") == [(0,)]
+
+
+def test_a_terminal_of_which_nothing_can_be_judged_has_no_state_to_be_saved(database_url: str) -> None:
+    """Its clock has never been set."""
+
+    async def story() -> None:
+        async with worker(database_url) as (running, port):
+            await drive(port, registered(database_url), [at(0, 0.0)[:22] + bytes.fromhex("000101000000")])
+            await running.rules._save(list(running.rules._changed))
+            await drive(port, registered(database_url, "13800138001"), [at(0, 0.0)], "13800138001")
+            await running.rules._save(list(running.rules._changed))
+        assert rows(database_url, "SELECT name FROM rule_states JOIN terminals ON id = terminal_id") == [("13800138001",)]
+
+    play(story())
