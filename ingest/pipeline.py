@@ -103,6 +103,7 @@ class Pipeline:
             task = asyncio.create_task(self.settle(gathered, read, judged))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
+            await asyncio.sleep(0)  # so that its commit begins before the next is read
 
     async def settle(self, gathered: Gathered, read: Read | None, judged: Judged | None) -> None:
         """Commit in turn, then answer; the next batch's commit starts before this one's answers take their time."""

@@ -17,10 +17,13 @@ from fix_terminals import until
 from fix_worker import Raw, batch, play, report, worker
 from geofence.quality import Quality
 from ingest.conversation import Lockout
+from ingest.gather import Gathered
+from ingest.reading import Reader
 from protocols.jt808 import messages
 from protocols.jt808.frames import frame_of
 from protocols.jt808.header import V2013, V2019
 from storage.enrol import add_terminal
+from storage.writer import TrackWriter
 
 NAME, CODE = "13800138000", "SELECT auth_code FROM terminals WHERE name = '13800138000'"
 
@@ -432,6 +435,36 @@ def test_a_drain_answers_what_was_received_and_takes_nothing_more(database_url: 
             assert rows(database_url, "SELECT count(*) FROM fixes") == [(1,)]
             with pytest.raises(ConnectionError):
                 await Raw.connect(port)
+
+    play(story())
+
+
+def test_the_commit_of_a_batch_begins_before_the_next_is_read(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the database would wait while one is read and judged, instead of working at the same time."""
+    names, done = [f"1380013800{number}" for number in range(6)], list[str]()
+    read, commit = Reader.read, TrackWriter.commit
+
+    async def reads(reader: Reader, gathered: Gathered) -> Any:
+        done.append("read")
+        return await read(reader, gathered)
+
+    async def commits(writer: TrackWriter, *rows_of_it: Any) -> Any:
+        done.append("commit")
+        return await commit(writer, *rows_of_it)
+
+    async def story() -> None:
+        async with worker(database_url, admission="lenient", batch_rows_max=1) as (running, port):
+            terminals = [await Raw.connect(port, name) for name in names]
+            for terminal in terminals:
+                assert await terminal.log_in("any") == 0
+            monkeypatch.setattr(Reader, "read", reads)
+            monkeypatch.setattr(TrackWriter, "commit", commits)
+            async with running.writer._line._busy:
+                for terminal in terminals:
+                    terminal.writer.write(terminal.frame(0x0200, report()))
+                await until(lambda: len(running.gather) == len(names) - 2)
+            assert [(await terminal.hear()).body[4] for terminal in terminals] == [0] * len(names)
+        assert ["read", "commit"] * len(names) == done
 
     play(story())
 
