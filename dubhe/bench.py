@@ -2,7 +2,8 @@
 
 Four runs against a gateway of its own with lenient admission: idle connections for their memory, reports one at a time per terminal,
 many in flight, and an open loop at a fixed rate. The database is the setting's when there is one (give it an empty one), else an
-embedded one in a folder that goes away afterwards.
+embedded one in a folder that goes away afterwards. With fences and corridors (`planted.py`) the rules have something to find: the shapes
+are entered before the gateway starts, nothing is measured before all workers judge by them, and idle connections are left out.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from dubhe.planted import plant
 from dubhe.supervisor import database
 from firmware_sim.broker import running_broker
 from firmware_sim.gateway import Gateway, running_gateway
 from firmware_sim.link import Address
 from ingest.settings import Settings
+from storage.geometry import version_now
 from storage.health import versions
+from storage.incidents import events_written
 
 IN_FLIGHT: Final = 20
 """Reports in flight per terminal in the second run: frames then share packets."""
@@ -38,22 +42,61 @@ FIRST_NAME: Final = 13_900_000_001
 NAMES_PER_RUN: Final = 1_000_000
 """Each run has terminals of its own, so that no report of one repeats another's."""
 IDLE_PER_ADDRESS: Final = 20_000
+IN_FORCE_S: Final = 120
+"""The shapes of a benchmark are made into indexes within seconds."""
 MQTT_RATE: Final = 10_000
 MQTT_PATIENCE_S: Final = 300
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-def bench(settings: Settings, *, terminals: int, window: int, messages: int, rate: float) -> dict[str, Any]:
+def bench(
+    settings: Settings, *, terminals: int, window: int, messages: int, rate: float, fences: int = 0, corridors: int = 0
+) -> dict[str, Any]:
     """Run all and return the figures; progress goes to standard error."""
     console = Console(stderr=True)
     with contextlib.ExitStack() as stack:
         if not settings.database_url:
             settings = replace(settings, data_dir=stack.enter_context(tempfile.TemporaryDirectory(prefix="dubhe-bench-")))
         url = stack.enter_context(database(settings))
+        runs = _runs(window, rate)
+        names = [FIRST_NAME + number * NAMES_PER_RUN for number in range(len(runs))]
+        if fences or corridors:
+            console.print(f"{fences:,} fences and {corridors:,} corridors are planted …")
+        reports = -(-messages // terminals)
+        planted = plant(url, fences=fences, corridors=corridors, terminals=terminals, reports=reports, first_names=names)
         chosen = {"database_url": url, "admission": "lenient", "workers": str(settings.workers), "log_level": "warning"}
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="dubhe-bench-"))
         gateway = stack.enter_context(running_gateway(Path(folder), chosen))
-        return _bench(console, url, gateway, terminals=terminals, window=window, messages=messages, rate=rate)
+        _await_shapes(gateway, settings.workers, version_now(url))
+        figures = {"machine": _machine(), "database": versions(url), "planted": planted, "reports": {}}
+        if not (fences or corridors):  # and first of all: a process that has worked, or indexed shapes, has memory to give away
+            console.print(f"{terminals:,} idle connections …")
+            figures["idle"] = _idle(gateway, terminals)
+        for first, (name, words) in zip(names, runs.items(), strict=True):
+            console.print(f"{messages:,} reports of {terminals:,} terminals, {name} …")
+            before, events = _stages(gateway), events_written(url)
+            figures["reports"][name] = _load(gateway, terminals, messages, *words, "--first-name", str(first))
+            figures["reports"][name]["us_per_report"] = _spent(before, _stages(gateway))
+            figures["reports"][name]["events"] = events_written(url) - events
+        return figures
+
+
+def _runs(window: int, rate: float) -> dict[str, tuple[str, ...]]:
+    """What each run is called, and how the load is told of it."""
+    runs = {f"{each} in flight": ("--window", str(each)) for each in (window, IN_FLIGHT)}
+    return runs | ({f"{rate:.0f} per second": ("--window", "64", "--rate", str(rate))} if rate else {})
+
+
+def _await_shapes(gateway: Gateway, workers: int, version: int) -> None:
+    """Wait until every worker judges by the shapes of this version."""
+    deadline = time.monotonic() + IN_FORCE_S
+    while time.monotonic() < deadline:
+        found = re.findall(r"^gateway_shapes_version\{.*\} (\S+)$", gateway.get("/metrics")[1], re.MULTILINE)
+        if sum(float(each) >= version for each in found) >= workers:
+            return
+        time.sleep(0.1)
+    msg = f"the gateway does not judge by the shapes within {IN_FORCE_S} s; its log:\n{gateway.tail()}"
+    raise TimeoutError(msg)
 
 
 def bench_mqtt(settings: Settings, *, terminals: int, messages: int) -> dict[str, Any]:
@@ -113,25 +156,6 @@ def _cpu_s(pid: int) -> float:
     """Processor time that a process has used."""
     user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-def _bench(console: Console, url: str, gateway: Gateway, *, terminals: int, window: int, messages: int, rate: float) -> dict[str, Any]:
-    figures: dict[str, Any] = {"machine": _machine(), "database": versions(url), "reports": {}}
-    console.print(f"{terminals:,} idle connections …")  # first: a process that has worked has memory to give away
-    figures["idle"] = _idle(gateway, terminals)
-    runs: dict[str, tuple[str, ...]] = {
-        f"{window} in flight": ("--window", str(window)),
-        f"{IN_FLIGHT} in flight": ("--window", str(IN_FLIGHT)),
-    }
-    if rate:
-        runs[f"{rate:.0f} per second"] = ("--window", "64", "--rate", str(rate))
-    for number, (name, words) in enumerate(runs.items()):
-        console.print(f"{messages:,} reports of {terminals:,} terminals, {name} …")
-        before = _stages(gateway)
-        block = ("--first-name", str(FIRST_NAME + number * NAMES_PER_RUN))
-        figures["reports"][name] = _load(gateway, terminals, messages, *words, *block)
-        figures["reports"][name]["us_per_report"] = _spent(before, _stages(gateway))
-    return figures
 
 
 def _load(gateway: Gateway, terminals: int, messages: int, *words: str) -> dict[str, Any]:

@@ -194,18 +194,28 @@ def bench(
     window: Annotated[int, typer.Option(min=1, max=64, help="reports in flight per terminal")] = 1,
     messages: Annotated[int, typer.Option(min=1, max=10_000_000)] = 300_000,
     rate: Annotated[float, typer.Option(help="reports per second in the open-loop run; 0 leaves it out")] = 20_000,
+    fences: Annotated[
+        int, typer.Option(min=0, max=100_000, help="plant so many for all before, 64 vertices each, where the terminals drive 电子围栏数")
+    ] = 0,
+    corridors: Annotated[
+        int, typer.Option(min=0, max=10_000, help="and so many of 500 vertices, for ten terminals each that drive along it 线路数")
+    ] = 0,
     mqtt: Annotated[bool, typer.Option("--mqtt", help="measure the broker's door instead, with a Mosquitto of its own")] = False,
     config: Config = None,
 ) -> None:
     """Measure this machine 基准测试, JSON out.
 
-    Reports answered after commit per second, receipt ages from the terminals' side, bytes per connection, µs per stage.
+    Reports answered after commit per second, receipt ages from the terminals' side, bytes per connection, µs per stage, events found.
     """
     settings = Settings.load(config)
+    if mqtt and (fences or corridors):
+        msg = "shapes are planted for the runs over TCP: leave out --mqtt, or --fences and --corridors"
+        raise typer.BadParameter(msg)
     if mqtt:
         typer.echo(json.dumps(run_mqtt_bench(settings, terminals=terminals, messages=messages), indent=2))
         return
-    typer.echo(json.dumps(run_bench(settings, terminals=terminals, window=window, messages=messages, rate=rate), indent=2))
+    figures = run_bench(settings, terminals=terminals, window=window, messages=messages, rate=rate, fences=fences, corridors=corridors)
+    typer.echo(json.dumps(figures, indent=2))
 
 
 def _fail(why: object) -> NoReturn:

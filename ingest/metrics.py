@@ -58,6 +58,13 @@ LINKS = Gauge("gateway_links", "Open connections", registry=REGISTRY, multiproce
 SESSIONS = Gauge("gateway_sessions", "Terminals logged in", registry=REGISTRY, multiprocess_mode="livesum")
 BACKLOG = Gauge("gateway_backlog_bytes", "Bytes received and not yet settled", registry=REGISTRY, multiprocess_mode="livesum")
 PAUSED = Gauge("gateway_links_paused", "Connections not read for now", registry=REGISTRY, multiprocess_mode="livesum")
+SHAPES = Gauge(
+    "gateway_shapes_version",
+    "Version of the fences, corridors and stops in force; a worker that lags behind the others still judges by older ones",
+    ["worker"],
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
 AWAY = Gauge("gateway_database_away", "Workers that wait for the database", registry=REGISTRY, multiprocess_mode="livesum")
 
 _REJECT: Final[dict[int, Callable[[float], None]]] = {reason: REJECTS.labels(reason.word).inc for reason in Reject if reason}

@@ -126,6 +126,7 @@ class Worker:
         self.rules = Rules(GeometryStore(self.url), FleetStore(self.url), RuleStore(self.url), self.sessions.of_terminal, at)
         self.sweeper = Sweeper(Lease(self.url, SWEEP), SweepStore(self.url), self.rules.regime)
         self.rules.regime.followers.append(self._serve)
+        self.rules.atlas.followers.append(lambda atlas: metrics.SHAPES.labels(self.name).set(atlas.version))
         self.media = MediaStore(self.url, Path(at.data_dir) / "media")
         self.dispatcher = Dispatcher(CommandStore(self.url, self.name), self.links, self.sessions)
         limits = Limits(message_bytes_max=at.message_bytes_max, bytes_max=at.reassembly_bytes_max)

@@ -140,6 +140,14 @@ class GeometryStore:
                 yield
 
 
+def version_now(url: str) -> int:
+    """The version of the shapes as they are now."""
+    with connect(url, "dubhe geometry") as conn:
+        row = conn.execute(_VERSION).fetchone()
+    assert row is not None, "a sequence has one row"
+    return int(row[0])
+
+
 def whom_of(url: str, names: Sequence[str]) -> Whom:
     """Who is called `line:71路`, `group:…`, `vehicle:沪A12345` or `terminal:138…`; bare, a terminal or a plate. Raises `UnknownParty`."""
     if not names:

@@ -57,6 +57,14 @@ def incidents(url: str, since: datetime, terminals: Collection[str]) -> list[Inc
     return [Incident(number, name, plate, Kind[kind.upper()], *others) for number, name, plate, kind, *others in found]
 
 
+def events_written(url: str) -> int:
+    """How many incidents are stored, whosoever."""
+    with connect(url, "dubhe incidents") as conn:
+        row = conn.execute("SELECT count(*) FROM events").fetchone()
+    assert row is not None, "a count is a row"
+    return int(row[0])
+
+
 def counted(found: Iterable[Incident]) -> dict[str, int]:
     """How often each word was told, the words in the order of `KINDS`."""
     count = Counter(word for each in found for word in each.words)

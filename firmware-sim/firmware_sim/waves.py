@@ -23,6 +23,9 @@ WAVE_FRAMES: Final = 8_192
 """Reports built at once, unless there are more terminals: some milliseconds of work, so that a wave built late delays little."""
 AHEAD_FRAMES: Final = 500_000
 """Reports built before the clock starts; about 60 MB."""
+REPORTS_PER_LAP: Final = 5_000
+REPORT_M: Final = 5.7
+"""How far a terminal drives from one report to the next, about."""
 MILEAGE_HEAD: Final = 2
 """Id and length before the mileage, the first item of a report."""
 
@@ -66,8 +69,7 @@ class Waves:
         table["header"]["serial"] = k & 0xFFFF
         body = table["body"]
         place = body["location"]
-        place["lat"] = 29_000_000 + (row * 7_919) % 2_000_000 + (k % 5_000) * 37
-        place["lon"] = 102_000_000 + (row * 104_729) % 2_000_000 + (k % 5_000) * 41
+        place["lat"], place["lon"] = places(row, k)
         place["speed_kmh"] = 300 + k % 300
         place["course_deg"] = (k * 7) % 360
         place["time"] = self._times(wave)
@@ -85,6 +87,15 @@ class Waves:
         seconds = range(self._base_s + wave * self._per_wave, self._base_s + (wave + 1) * self._per_wave)
         written = b"".join(time_of.build(wall_clock(second * 1_000_000, BEIJING_S)) for second in seconds)
         return np.frombuffer(written, LOCATION_LAYOUT.dtype["time"])
+
+
+def places(row: NDArray[Any], k: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Latitude and longitude of report number `k` of the terminal `row`, in millionths of a degree.
+
+    Each begins at a place of its own and drives `REPORT_M` a report to the north-east; after `REPORTS_PER_LAP` it begins there again.
+    """
+    along = k % REPORTS_PER_LAP
+    return 29_000_000 + (row * 7_919) % 2_000_000 + along * 37, 102_000_000 + (row * 104_729) % 2_000_000 + along * 41
 
 
 def _first_reports(names: list[str], edition: int, base_s: int) -> NDArray[Any]:
