@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from tracks.alarms import BITS, HELD_FROM, NUMBER_BITS, NUMBERS, WORD_BITS, column, number, subject
-from tracks.event import NO_SIGNALS, Kind, Level, Signals, Value
+from tracks.event import KIND, LEVEL, NO_SIGNALS, VALUE, Signals
 from tracks.fix import ABSENT
 from tracks.spans import Index
 from tracks.track import Standing, TrackBatch, distinct, expand, rows_of
@@ -19,7 +19,7 @@ from tracks.track import Standing, TrackBatch, distinct, expand, rows_of
 
 def word_alarms(track: TrackBatch, standing: Standing) -> Signals:
     """Every bit of the alarm word that is set, or was, of every terminal."""
-    mine = standing.take((standing.kind == Kind.TERMINAL_ALARM) & (standing.subject < WORD_BITS))
+    mine = standing.take((standing.kind == KIND.TERMINAL_ALARM) & (standing.subject < WORD_BITS))
     alarms = np.flatnonzero(track.alarm_bits)
     if len(alarms) == 0 and len(mine) == 0:
         return NO_SIGNALS
@@ -30,8 +30,8 @@ def word_alarms(track: TrackBatch, standing: Standing) -> Signals:
     fix = np.flatnonzero(seen[track.owner])
     which, bit = np.nonzero((seen[track.owner[fix], None] >> np.arange(WORD_BITS)) & 1)
     fix = fix[which]
-    value = np.where((track.alarm_bits[fix] >> bit) & 1, Value.BAD, Value.GOOD)
-    return Signals.of(fix, Kind.TERMINAL_ALARM, bit, value, level=_LEVEL[bit])
+    value = np.where((track.alarm_bits[fix] >> bit) & 1, VALUE.BAD, VALUE.GOOD)
+    return Signals.of(fix, KIND.TERMINAL_ALARM, bit, value, level=_LEVEL[bit])
 
 
 def item_alarms(track: TrackBatch, standing: Standing) -> Signals:
@@ -39,7 +39,7 @@ def item_alarms(track: TrackBatch, standing: Standing) -> Signals:
 
     `standing` shows them by subject; those that follow flags last through silence, the others are over with it.
     """
-    mine = standing.take((standing.kind == Kind.TERMINAL_ALARM) & (standing.subject >= WORD_BITS))
+    mine = standing.take((standing.kind == KIND.TERMINAL_ALARM) & (standing.subject >= WORD_BITS))
     said = np.flatnonzero(track.raised | track.cleared)
     if len(said) == 0 and len(mine) == 0:
         return NO_SIGNALS
@@ -47,23 +47,23 @@ def item_alarms(track: TrackBatch, standing: Standing) -> Signals:
     fix = said[which]
     about = subject(bit, np.where(_PLACED[bit + WORD_BITS], track.place[fix], 0))
     raised, cleared = ((bits[fix] >> bit) & 1 == 1 for bits in (track.raised, track.cleared))
-    value = np.select([raised & cleared, raised], [Value.MOMENT, Value.BAD], Value.GOOD)
+    value = np.select([raised & cleared, raised], [VALUE.MOMENT, VALUE.BAD], VALUE.GOOD)
     spoken = _code(fix, about)
 
-    under_way = distinct(np.concatenate((_code(track.owner[fix], about)[value == Value.BAD], _code(mine.owner, mine.subject))))
+    under_way = distinct(np.concatenate((_code(track.owner[fix], about)[value == VALUE.BAD], _code(mine.owner, mine.subject))))
     first, last = (np.searchsorted(track.owner, under_way >> _SUBJECT_BITS, side) for side in ("left", "right"))
     which, nth = expand(last - first)
-    code = distinct(np.concatenate((_code(first[which] + nth, under_way[which] & _SUBJECT_MAX), spoken[value == Value.MOMENT])))
+    code = distinct(np.concatenate((_code(first[which] + nth, under_way[which] & _SUBJECT_MAX), spoken[value == VALUE.MOMENT])))
 
     fix, about = code >> _SUBJECT_BITS, code & _SUBJECT_MAX
     alarm = number(about)
     order = np.argsort(spoken)
     at = rows_of(code, spoken[order])
-    value = np.where(at < 0, _SILENCE[alarm], np.append(value[order], Value.NEUTRAL)[at])
-    moment, passed = value == Value.MOMENT, (at < 0) & _PASSES[alarm]
+    value = np.where(at < 0, _SILENCE[alarm], np.append(value[order], VALUE.NEUTRAL)[at])
+    moment, passed = value == VALUE.MOMENT, (at < 0) & _PASSES[alarm]
     since_us = np.select([moment, passed], [track.time_us[fix], 0], ABSENT)
     until_us = np.where(moment, track.time_us[fix], ABSENT)
-    return Signals.of(fix, Kind.TERMINAL_ALARM, about, value, level=_LEVEL[alarm], since_us=since_us, until_us=until_us)
+    return Signals.of(fix, KIND.TERMINAL_ALARM, about, value, level=_LEVEL[alarm], since_us=since_us, until_us=until_us)
 
 
 _SUBJECT_BITS: Final = NUMBER_BITS + 32
@@ -75,8 +75,8 @@ def _code(row: Index, about: Index) -> Index:
     return (row << _SUBJECT_BITS) | about
 
 
-_LEVEL: Final = column("level", "u1", usual=Level.NOTICE)
+_LEVEL: Final = column("level", "u1", usual=LEVEL.NOTICE)
 _PLACED: Final = column("placed", "?", usual=False)
 _PASSES: Final = column("passes", "?", usual=False)
-_SILENCE: Final = np.where(np.arange(NUMBERS) < WORD_BITS + HELD_FROM, Value.NEUTRAL, Value.GOOD)
+_SILENCE: Final = np.where(np.arange(NUMBERS) < WORD_BITS + HELD_FROM, VALUE.NEUTRAL, VALUE.GOOD)
 """What a fix says of an alarm of an item that it does not mention."""

@@ -175,7 +175,7 @@ class FenceIndex:
             deep_box=_deep_box(shapely.bounds(shapes).reshape(-1, 4)),
             tree=shapely.STRtree(shapes),
             raster=Raster.of(shapely.bounds(shapes)),
-            zones=Assigned.of(np.flatnonzero(stay == Stay.IN), audience[stay == Stay.IN], audiences),
+            zones=Assigned.of(np.flatnonzero(stay == STAY.IN), audience[stay == STAY.IN], audiences),
             version=version,
             zone_s=zone_s,
         )

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofence.datum import Degrees, Metres, metres_per_degree
-from geofence.fences import DEEP_M, FenceIndex, Stay
+from geofence.fences import DEEP_M, STAY, FenceIndex
 from geofence.sight import MOVING_KMH
 from tracks.spans import Index, Mask
 from tracks.track import TrackBatch, expand, least
@@ -92,7 +92,7 @@ def passed(index: FenceIndex, here: tuple[Degrees, Degrees], ways: Ways, row: In
     An end that lies deep inside is proof by itself, and so are two that lie inside: such ways are not told.
     """
     lon, lat = here
-    pair = np.flatnonzero((ways.long_m > 0) & (index.stay[row] != Stay.IN))
+    pair = np.flatnonzero((ways.long_m > 0) & (index.stay[row] != STAY.IN))
     pair = pair[~index.deep_core(row[pair], lon[pair], lat[pair]) & ~index.deep_core(row[pair], ways.lon[pair], ways.lat[pair])]
     first, last = _within(index.deep_box[row[pair]], (ways.lon[pair], ways.lat[pair]), (lon[pair], lat[pair]))
     meets = last > first
