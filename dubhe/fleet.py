@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 import xlsxwriter
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from dubhe.columns import COLUMNS, Headings, Problem, Wrong, entry_of, values_of
 from dubhe.sheet import Line, SheetError, lines
@@ -41,8 +45,9 @@ def import_vehicles(url: str, sheet: bytes, *, by: str, now: datetime) -> Import
     known = Headings.of(headings)
     report = ImportReport(unread=known.unread)
     said: defaultdict[tuple[str, int], Said] = defaultdict(dict)
-    with entering(url, by) as fleet:
+    with entering(url, by) as fleet, _counting() as count:
         for line in _readable_rows(rows, report):
+            count()
             entry, problems = entry_of(known, line)
             report.problems += problems
             if entry is not None:
@@ -61,14 +66,16 @@ def import_terminals(url: str, sheet: bytes) -> ImportReport:
     known = Headings.of_terminals(headings)
     report = ImportReport(unread=known.unread)
 
-    def said() -> Iterator[tuple[int, dict[str, str]]]:
+    def said(count: Callable[[], None]) -> Iterator[tuple[int, dict[str, str]]]:
         for line in _readable_rows(rows, report):
+            count()
             values, problems = values_of(known, line)
             report.problems += problems
             if values and not problems:
                 yield line.number, {name: str(value) for name, value in values.items()}
 
-    report.taken, refused = enter_rows(url, said())
+    with _counting() as count:
+        report.taken, refused = enter_rows(url, said(count))
     report.problems = sorted([*report.problems, *(Problem(number, "", "", why) for number, why in refused)])
     return report
 
@@ -82,6 +89,15 @@ def say(file: Path, report: ImportReport) -> NoReturn:
     refused = len({problem.line for problem in report.problems})
     typer.echo(f"{report.taken} taken, {refused} refused")
     raise typer.Exit(1 if refused else 0)
+
+
+@contextmanager
+def _counting() -> Iterator[Callable[[], None]]:
+    """What to call for each row: it is counted on standard error while a person watches, and the count goes away at the end."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.completed:,.0f} rows read 行已读取"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal) as progress:
+        yield partial(progress.advance, progress.add_task("", total=None))
 
 
 def _readable_rows(rows: Iterator[Line], report: ImportReport) -> Iterator[Line]:

@@ -50,6 +50,18 @@ def sheet(file: Path, *lines: dict[str, str]) -> str:
     return str(file)
 
 
+def test_rows_are_counted_for_a_person_who_watches(run: Dubhe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = sheet(tmp_path / "a.csv", GOOD, {"plate": "沪A38001", "plate_colour": "黄"})
+
+    assert (0, "2 taken, 0 refused\n", "") == run("import", file)
+
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as if standard error were a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    code, out, said = run("import", file)
+
+    assert (code, out, "2 rows read" in said) == (0, "2 taken, 0 refused\n", True)
+
+
 def hear(url: str) -> None:
     """Let the terminal register and report once, through a real gateway."""
 
