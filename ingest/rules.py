@@ -282,8 +282,21 @@ class Rules:
             if terminal_id not in known:
                 begun_us[terminal_id] = min(begun_us[terminal_id], at_us)
         if len(since):
-            self._recalled.append(self._checked(with_alarms(since), atlas, regime))
+            self._recall(with_alarms(since), atlas, regime)
         self._begun_us |= begun_us
+
+    def _recall(self, fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
+        """Judge stored fixes. A terminal one of whose breaks the rules goes on from what was saved, or all its batches would fail."""
+        try:
+            self._recalled.append(self._checked(fixes, atlas, regime))
+        except Exception:
+            ids = np.unique(fixes.terminal_id)
+            if len(ids) == 1:
+                log.exception("the rules failed on stored fixes; their terminal goes on without", terminal_id=int(ids[0]), fixes=len(fixes))
+                return
+            first = fixes.terminal_id < ids[len(ids) // 2]
+            for half in (first, ~first):
+                self._recall(fixes.take(half), atlas, regime)
 
     def _forget_gone(self, fixes: FixBatch) -> None:
         """Make room, but never of those whose fixes these are: taking up one would put down another for ever."""

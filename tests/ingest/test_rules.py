@@ -22,7 +22,7 @@ from storage.enrol import add_terminal
 from storage.geometry import Whom, remove_shapes, terminals_of
 from storage.partitions import maintain
 from storage.retention import forget
-from storage.rules import Told, tell
+from storage.rules import FIX_COLUMNS, Told, fixes_of, tell
 from storage.writer import TrackWriter
 from tracks.fix import FixBatch
 
@@ -359,6 +359,35 @@ def test_when_the_rules_fail_fixes_are_kept_and_the_next_batch_is_judged(databas
     assert rows(database_url, WORDS) == [("inside", False)]
 
 
+def test_a_stored_fix_that_breaks_the_rules_costs_itself_only(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither does its terminal stay unjudged for as long as that fix is read again, nor does another that is taken up with it."""
+    judge = ingest.rules.check
+
+    def breaks(fixes: FixBatch, *rest: Any) -> Any:
+        if (fixes.satellites == 99).any():
+            raise RuntimeError
+        return judge(fixes, *rest)
+
+    monkeypatch.setattr(ingest.rules, "check", breaks)
+
+    async def story() -> None:
+        import_fences(database_url, square(0), Datum.WGS84)
+        codes = {name: registered(database_url, name) for name in (NAME, "13800138001")}
+        async with worker(database_url, "w1") as (_, port):
+            for name, code in codes.items():
+                poison = at(3, -300) + bytes([0x31, 1, 99])
+                await drive(port, code, [*through(0, 3), poison if name == NAME else at(3, -300), *through(4, 4)], name)
+        assert rows(database_url, WORDS) == [("inside", True)] * 2
+        assert rows(database_url, "DELETE FROM rule_states RETURNING 1")
+        last = rows(database_url, f"SELECT DISTINCT ON (terminal_id) {FIX_COLUMNS} FROM fixes f ORDER BY f.terminal_id, f.time DESC")
+        async with worker(database_url, "w2") as (running, _):
+            assert await running.rules.judge(fixes_of(last)) is not None
+            broken, whole = (running.rules.lasting([terminal_id]).start_us.tolist() for terminal_id in sorted(running.rules.begun_us()))
+            assert [start_us - whole[0] for start_us in broken] == [2 * STEP_S * 1_000_000], "it begins where it was taken up"
+
+    play(story())
+
+
 def test_a_corridor_in_the_wrong_datum_is_taken_with_a_warning(database_url: str) -> None:
     async def story() -> None:
         async with worker(database_url) as (_, port):
@@ -458,7 +487,7 @@ def test_a_state_of_another_version_is_begun_anew_and_what_was_open_ends(databas
 
 
 def test_making_room_for_a_terminal_never_costs_another_of_its_batch(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Terminals without a session, as those of MQTT and NMEA, that are more than are kept, and whose states are saved."""
+    """Terminals whose links have closed, that are more than are kept, and whose states are saved."""
     monkeypatch.setattr("ingest.rules.FORGOTTEN_AT", 0)
     first, second, third = (Drive(terminal_id=each, time_us=time.time_ns() // 1_000).along(grid((0, 0), (300, 0))) for each in (1, 2, 3))
 
