@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -239,6 +240,39 @@ def test_terminals_are_judged_again_together_and_go_on_meanwhile(database_url: s
             await look_back(third)
             assert stale(database_url) == 0
             assert same(set(rows(database_url, TOLD)), await one_pass(third, database_url))
+
+    play(story())
+
+
+def test_a_batch_that_was_judged_before_late_fixes_were_is_judged_again_on_top_of_them(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One batch is being committed, the story of the late fixes waits for its turn, and behind it a batch that is judged already."""
+    inside, again = [at(step, step % 3) for step in range(160)], [at(360 + step, step % 3) for step in range(200)]
+    away = [at(160 + step, 100 + 100 * step) for step in range(100)] + [at(260 + step, 10_000 - 100 * step, 300.0) for step in range(100)]
+    leaves = [at(561 + step, 300 + 100 * step) for step in range(5)]
+    undone: list[bool] = []
+
+    async def story() -> None:
+        import_fences(database_url, square(0), Datum.WGS84)
+        code = registered(database_url)
+        async with worker(database_url) as (running, port):
+            terminal = await send(port, code, inside + again + away)
+            rules, undo, turn = running.rules, running.rules.undo, running.hindsight._still.__self__._turn  # type: ignore[attr-defined]
+            monkeypatch.setattr(rules, "undo", lambda: undone.append(bool(rules._ahead)) or undo())
+            async with running.writer._line._busy:
+                terminal.writer.write(terminal.frame(0x0200, at(560, 0.0)))
+                await until(turn.locked)
+                looking = asyncio.create_task(look_back(running))
+                await until(lambda: turn._waiters)
+                terminal.writer.write(terminal.frame(0x0704, batch(*leaves)))
+                await until(lambda: len(turn._waiters) == 2)
+            await looking
+            assert [(await terminal.hear()).body[4] for _ in range(2)] == [0, 0]
+            assert undone[0]
+            assert stale(database_url) == 0
+            assert same(set(rows(database_url, TOLD)), await one_pass(running, database_url))
+            assert rows(database_url, "SELECT ended FROM events WHERE withdrawn_at IS NULL") == [("returned",), ("returned",)]
 
     play(story())
 
