@@ -3,8 +3,8 @@
 Such a fix is stored with its flag, and its terminal is marked in the same transaction. When no more have come for a while, the track is
 judged twice, from the last state kept that knows nothing as late as the first of them: without them and with them (`geofence/again.py`).
 That is done in a thread beside the gateway, a page at a time and with pauses. Then, between two commits, what was committed meanwhile
-is added, and in one transaction what late fixes change is told, their flags are taken away, and the state that knows them is saved,
-which is the terminal's from then on. A worker looks at the terminals that live with it, so nobody else judges them meanwhile.
+is added, and in one transaction what late fixes change is told and the state that knows them is saved, which is the terminal's from then
+on. Their flags go afterwards, and last the mark. A worker looks at the terminals that live with it, so nobody else judges them meanwhile.
 """
 
 from __future__ import annotations
@@ -236,6 +236,8 @@ class Hindsight:
             except BaseException:
                 self._rules.put_down(case.waiting)  # committed or not, the table knows
                 raise
+        await self._store.unflag(retold.late)
+        await self._store.settle(case.waiting)
         self._rules.late["judged"] += len(retold.late)
         self._rules.words.update(retold.told.events.words())
         log.info(

@@ -1,7 +1,7 @@
 """What judging late fixes after all reads and writes: who has some, an older state to begin with, the stored track, what has changed.
 
-`retell` is one transaction. Until it has committed, the mark of a terminal stands and its late fixes carry their flag: whatever dies
-before, somebody begins anew.
+`retell` is one transaction; then late fixes lose their flag, and last goes the mark of their terminal. Whatever dies before, somebody
+begins anew, and tells the same.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ PAGE: Final = 64
 """Fixes of each terminal read at once."""
 OVERLAP_US: Final = 120_000_000
 """What is committed after a look at the table was received at most so long before it. Unmeasured; a batch waits seconds."""
+
+UNFLAGGED_MAX: Final = 5_000
+"""Fixes that lose their flag in one statement. Unmeasured."""
 
 Waiting = Mapping[int, int]
 """Terminals with late fixes, and when the last of those came: the mark of another one differs."""
@@ -181,23 +184,26 @@ class HindsightStore:
         return fixes_of([row[:-1] for row in found]), late
 
     async def settle(self, waiting: Waiting) -> None:
-        """These have no late fixes to judge, unless others have come."""
+        """These have no late fixes to judge any more, unless others have come."""
         async with self._line.turn() as conn:
             await conn.execute(_SETTLE, {"ids": list(waiting), "at": list(waiting.values())})
 
     async def retell(self, retold: Retold) -> None:
         """Store all that has changed; terminals that have gone to another worker meanwhile are taken up anew there."""
-        late = retold.late
         async with self._line.turn() as conn, conn.transaction():
             await conn.execute(_GONE, (retold.gone.tolist(),))
             await write(conn, retold.told)
             await conn.execute(_OVER, (retold.over.tolist(),))
-            await conn.execute(_QUALITY, _qualities(late))
             await conn.execute(_OUTDATED, (list(retold.first_us), list(retold.first_us.values())))
             await conn.execute(_COPIED, state_columns(retold.copies))
             await conn.execute(_REMADE, state_columns(retold.states))
-            await conn.execute(_SETTLE, {"ids": list(retold.waiting), "at": list(retold.waiting.values())})
             await conn.execute(_MOVED, {"channel": STRAYS, "ids": list(retold.waiting), "worker": self._worker})
+
+    async def unflag(self, late: FixBatch) -> None:
+        """Write the quality that judged fixes have now, a portion at a time: they may be very many."""
+        for first in range(0, len(late), UNFLAGGED_MAX):
+            async with self._line.turn() as conn:
+                await conn.execute(_QUALITY, _qualities(late.take(np.arange(first, min(first + UNFLAGGED_MAX, len(late))))))
 
     async def tidy(self, horizon_us: int) -> None:
         """Drop older states that nothing will be judged from again: of each terminal the last before the horizon stays."""

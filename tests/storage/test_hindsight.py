@@ -71,6 +71,7 @@ def test_states_that_knew_too_little_go_and_the_new_one_stays(store_url: str) ->
             waiting = {1: 0}
             retold = Retold(waiting, {1: int(late.time_us[0])}, late, nothing, NONE, NONE, [state(40)], [state(33)])
             await hindsight.retell(retold)
+            await hindsight.unflag(late)
         assert rows(store_url, COPIES) == [(NOON_US + hour * HOUR_US, b"%d" % hour) for hour in (0, 25, 33)]
         assert rows(store_url, "SELECT packed FROM rule_states") == [(b"40",)]
         await hindsight.tidy(NOON_US + 30 * HOUR_US)
