@@ -30,6 +30,7 @@ def test_a_deviation_that_is_heard_of_much_later_is_found_and_is_no_alarm(stage:
     began = (datetime.now(UTC) - timedelta(hours=2)).replace(microsecond=0)
     place, phone = stage.place(began), PHONES[stage.taken]
     stage.shapes(place, [STRAIGHT], phone)
+    waiting = "SELECT FROM fixes f JOIN terminals t ON t.id = f.terminal_id WHERE t.name = %s AND quality & %s <> 0"
     with running_gateway(tmp_path, {"database_url": stage.url}) as gateway:
         with stage.bus(gateway, phone, place) as bus:
             bus.drive(AT_ONCE[:-1])
@@ -40,14 +41,12 @@ def test_a_deviation_that_is_heard_of_much_later_is_found_and_is_no_alarm(stage:
                 os.kill(pid, signal.SIGKILL)
             gateway.process.wait(20)
         else:
-            until(lambda: stage.incidents(phone, began, "deviation"))
+            until(lambda: not rows(stage.url, waiting, phone, STALE))
     if killed:
         with running_gateway(tmp_path, {"database_url": stage.url}) as gateway, stage.bus(gateway, phone, place) as bus:
             bus.drive(AT_ONCE[-1:])
-            until(lambda: stage.incidents(phone, began, "deviation"))
+            until(lambda: not rows(stage.url, waiting, phone, STALE))
 
     assert not differs([STRAYED], stage.incidents(phone, began), 4)
     told = "SELECT retrospective FROM events e JOIN terminals t ON t.id = e.terminal_id WHERE t.name = %s AND withdrawn_at IS NULL"
     assert rows(stage.url, told, phone) == [(True,)]
-    waiting = "SELECT FROM fixes f JOIN terminals t ON t.id = f.terminal_id WHERE t.name = %s AND quality & %s <> 0"
-    assert rows(stage.url, waiting, phone, STALE) == []
