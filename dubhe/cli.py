@@ -36,6 +36,7 @@ from ingest.settings import SettingError, Settings
 from protocols.jt808.describe import describe
 from protocols.jt808.header import V2013, V2019
 from protocols.nmea.describe import describe as describe_sentences
+from storage.enrol import colour_of
 from storage.errors import StoreError
 from storage.migrate import migrate as run_migrations
 
@@ -151,6 +152,8 @@ def replay(
     file: Annotated[Path, typer.Argument(help="CSV (as `dubhe track` writes), GPX, NMEA log, or frames in hex, one a line")],
     to: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="the gateway 网关地址; with --protocol nmea its NMEA port")] = None,
     terminal: Annotated[str, typer.Option(help="phone number to report as 终端号")] = "13900000001",
+    plate: Annotated[str, typer.Option(help="the vehicle it says it is fitted to 车牌号")] = "沪A00001",
+    colour: Annotated[str, typer.Option(help="plate colour, word or number 车牌颜色: 黄, yellow or 2")] = "黄",
     speed: Annotated[float, typer.Option(min=0, help="times its own pace; 0: as fast as the answers come")] = 1.0,
     protocol: Annotated[str, typer.Option(help=" | ".join(PROTOCOLS))] = "jt808-2013",
     mqtt: Annotated[str | None, typer.Option(metavar="URL", help="through this broker instead, mqtt://USER:PASSWORD@HOST:PORT")] = None,
@@ -167,8 +170,11 @@ def replay(
         raise typer.BadParameter(msg)
     try:
         target = Target.of(mqtt) if mqtt else Address.of(to or "")
-        tally = asyncio.run(replay_file(file, target, terminal=terminal, speed=speed, edition=PROTOCOLS[protocol]))
-    except (OSError, ValueError) as error:
+        drive = replay_file(
+            file, target, terminal=terminal, plate=plate, plate_colour=colour_of(colour), speed=speed, edition=PROTOCOLS[protocol]
+        )
+        tally = asyncio.run(drive)
+    except (OSError, ValueError, StoreError) as error:
         _fail(error)
     typer.echo(json.dumps(tally, ensure_ascii=False))
     silent = PROTOCOLS[protocol] is None  # nothing is answered in NMEA

@@ -134,11 +134,15 @@ async def replay(
     to: Address | Target,
     *,
     terminal: str = "13900000001",
+    plate: str = "沪A00001",
+    plate_colour: int = 2,
     speed: float = 1.0,
     edition: int | None = V2013,
     login: bool = True,
 ) -> dict[str, Any]:
     """Drive the recording at `path` to its end, at a gateway or through a broker, and return the counters. Without an edition: as NMEA.
+
+    The terminal registers as fitted to the vehicle of this plate and plate colour (JT/T 697.7).
 
     Raises RecordingError at a line that cannot be read, and OSError when the gateway does not listen or refuses the terminal.
     """
@@ -151,15 +155,21 @@ async def replay(
         announced = isinstance(to, Address)
         machine = Tracker(Identity(name=terminal), paced(read(path), begin=begin, speed=speed), announce=announced)
     elif read is not None:
+        identity = Identity(name=terminal, edition=edition, plate=plate, plate_colour=plate_colour)
         manners = Manners(window=WINDOW, login=login, insist=False)
-        machine = Terminal(Identity(name=terminal, edition=edition), paced(read(path), begin=begin, speed=speed), manners)
+        machine = Terminal(identity, paced(read(path), begin=begin, speed=speed), manners)
     else:
         machine = Player(paced_frames(read_frames(path), begin=begin, speed=speed))
     kind = "nmea" if edition is None else "jt808"
     link: Machine = OverMqtt(machine, terminal, to, kind) if isinstance(to, Target) else machine
     at = to.to if isinstance(to, Target) else to
     await hold(link, at, rng=Random(terminal), clock=time.monotonic, patient=False)  # noqa: S311 - a simulation
-    if machine.counters.login_refusals or (isinstance(machine, Tracker) and machine.refused):
-        msg = f"the gateway refused terminal {terminal}; strict admission takes only terminals that it knows"
+    if isinstance(machine, Tracker) and machine.refused:
+        msg = f"the gateway refused terminal {terminal}; `dubhe terminal add {terminal}` enters it"
+        raise ConnectionRefusedError(msg)
+    if machine.counters.login_refusals:
+        entry = f"`dubhe terminal add {terminal} --plate {plate} --colour {plate_colour}` enters both"
+        cure = f"{entry}; if it serves another, name that with --plate and --colour"
+        msg = f"the gateway refused terminal {terminal} of vehicle {plate}; {cure}"
         raise ConnectionRefusedError(msg)
     return total([machine.counters])

@@ -36,6 +36,11 @@ def test_what_a_user_can_mend_is_one_sentence(words: list[str], why: str, capsys
     assert 1 == said.count("\n")
 
 
+def test_a_fleet_that_nobody_heard_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 1 == main(["--to", "127.0.0.1:1", "--terminals", "1", "--seconds", "0.1"])
+    assert 0 == json.loads(capsys.readouterr().out)["sent"]
+
+
 def test_roads_of_your_own_must_have_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "none.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": []}))
 

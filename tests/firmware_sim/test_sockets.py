@@ -227,6 +227,20 @@ def test_a_recording_of_fixes_is_driven_as_a_terminal(tmp_path: Path) -> None:
     assert {"00000000013912345678"} == {frame.phone for frame in platform.heard}
 
 
+def test_a_replay_registers_as_fitted_to_the_vehicle_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"time,lat,lon\n{START},31.2,121.4\n")
+    platform = Platform()
+
+    async def scene() -> None:
+        async with listening(platform) as to:
+            await replay(tmp_path / "a.csv", to, plate="川A12345", plate_colour=1, speed=0)
+
+    asyncio.run(scene())
+    (said,) = [messages.parse(0x0100, frame.edition, frame.body) for frame in platform.heard if frame.message_id == 0x0100]
+
+    assert ("川A12345", 1) == (said["plate"], said["plate_colour"])
+
+
 def test_recorded_frames_go_out_byte_for_byte(tmp_path: Path) -> None:
     good = [messages.encode(0x0200, "13912345678", serial, bytes(28), 1) for serial in range(20)]
     (tmp_path / "a.log").write_text("\n".join(each.hex() for each in good) + "\n")
@@ -247,8 +261,8 @@ def test_a_replay_says_when_it_is_refused_and_when_nobody_listens(tmp_path: Path
 
     async def scene() -> None:
         async with listening(Platform(results={0x0100: 4})) as to:
-            with pytest.raises(ConnectionRefusedError, match="refused terminal 13900000001"):
-                await replay(tmp_path / "a.csv", to)
+            with pytest.raises(ConnectionRefusedError, match="`dubhe terminal add 13900000001 --plate 川A12345 --colour 1` enters both"):
+                await replay(tmp_path / "a.csv", to, plate="川A12345", plate_colour=1)
         with pytest.raises(ConnectionRefusedError, match="Connect call failed"):
             await replay(tmp_path / "a.csv", to)
 
