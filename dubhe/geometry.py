@@ -127,7 +127,10 @@ def _app(table: str, one: str, about: str) -> typer.Typer:
         with database_of(config) as url:
             gone = remove_shapes(url, table, ids)
         typer.echo(f"{len(gone)} removed")
-        raise typer.Exit(0 if len(gone) == len(set(ids)) else 1)
+        missing = sorted(set(ids) - set(gone))
+        for number in missing:
+            typer.echo(f"dubhe: there is no shape {number}; `list` shows ids 没有该编号", err=True)
+        raise typer.Exit(1 if missing else 0)
 
     return app
 

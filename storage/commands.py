@@ -295,7 +295,7 @@ def send_command(
         conn.execute(f"LISTEN {STATES_CHANNEL}")
         row = conn.execute(_INSERT, values).fetchone()
         if row is None:
-            msg = f"terminal {clean(terminal)!r} is not in the registry"
+            msg = f"terminal {clean(terminal)!r} is not in the registry 终端未登记; `dubhe terminal list` shows those that are, by number"
             raise CommandError(msg)
         command, online = row
         if online:

@@ -49,7 +49,7 @@ def release_terminal(url: str, name: str) -> None:
     """Take a terminal off its vehicle; its old fixes stay the vehicle's."""
     with connect(url, "dubhe enrol") as conn:
         if conn.execute("UPDATE terminals SET vehicle_id = NULL WHERE name = %s", (terminal_name(name),)).rowcount == 0:
-            msg = f"terminal {clean(name)!r} is not in the registry"
+            msg = f"terminal {clean(name)!r} is not in the registry 终端未登记; `dubhe terminal list` shows those that are"
             raise EnrolError(msg)
 
 
@@ -119,11 +119,14 @@ def bind(conn: Conn, terminal: tuple[int, str, int | None], vehicle: tuple[int, 
     terminal_id, name, bound_to = terminal
     vehicle_id, plate = vehicle
     if bound_to is not None:
-        msg = f"terminal {name} serves another vehicle; release it first"
+        served = conn.execute("SELECT plate FROM vehicles WHERE id = %s", (bound_to,)).fetchone()
+        other = served[0] if served else "another vehicle"
+        msg = f"terminal {name} serves {other} 终端已绑定其他车辆; `dubhe terminal release {name}` takes it off that"
         raise EnrolError(msg)
     holder = conn.execute("SELECT name FROM terminals WHERE vehicle_id = %s", (vehicle_id,)).fetchone()
     if holder is not None:
-        msg = f"vehicle {plate} is served by terminal {holder[0]}; release that first"
+        cure = f"`dubhe terminal release {holder[0]}` takes that off it"
+        msg = f"vehicle {plate} is served by terminal {holder[0]} 车辆已绑定其他终端; {cure}"
         raise EnrolError(msg)
     if since is not None:  # without it the trigger dates the binding
         conn.execute(
@@ -153,6 +156,9 @@ def colour_of(text: str) -> int:
     word = text.strip().lower().removesuffix("色")
     if word.isdecimal() and int(word) in COLOURS.values():
         return int(word)
+    if not word:
+        msg = f"a plate needs its colour 缺少车牌颜色: {', '.join(COLOURS)} or their numbers"
+        raise EnrolError(msg)
     if word not in COLOURS:
         msg = f"plate colour {clean(text)!r} is none of {', '.join(COLOURS)} or their numbers"
         raise EnrolError(msg)

@@ -89,8 +89,8 @@ _NAMED: Final = {
 _CURES: Final = {
     "line": "`dubhe line add` enters one",
     "group": "`dubhe group add` enters one",
-    "terminal": "`dubhe terminal add` enters one",
-    "vehicle": "`dubhe vehicle import` or `dubhe terminal add --plate` enters one",
+    "terminal": "`dubhe terminal add` enters a terminal",
+    "vehicle": "`dubhe vehicle import` or `dubhe terminal add --plate` a vehicle; a line is written line:71路, a group group:一车队",
 }
 _NAMES: Final = """
 SELECT s.id, ARRAY(

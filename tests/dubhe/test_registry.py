@@ -35,7 +35,8 @@ def test_a_spreadsheet_is_taken_row_by_row_and_bad_rows_are_named(database_url: 
         (7, "终端号", "13800138000x?"),
         (8, "", ""),
     ]
-    assert report.problems[2].why == "vehicle 川A12345 is served by terminal 138; release that first"
+    assert "vehicle 川A12345 is served by terminal 138 " in report.problems[2].why
+    assert "`dubhe terminal release 138`" in report.problems[2].why
     assert report.unread == ["备注"]
     assert rows(database_url, "SELECT name FROM terminals ORDER BY 1") == [("138",), ("141",)]
     assert rows(database_url, "SELECT plate, plate_colour FROM vehicles ORDER BY 1") == [("川A12345", 2), ("川C00001", 5)]

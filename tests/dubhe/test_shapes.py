@@ -136,6 +136,15 @@ def test_what_takes_no_place_is_refused_and_spoils_no_other(entered: Entered, da
     assert [("车场",), ("a",), ("",)] == rows(database_url, "SELECT name FROM fences ORDER BY id")
 
 
+def test_what_is_not_there_cannot_be_removed_and_is_named(dubhe: Dubhe, entered: Entered) -> None:
+    entered("fence", feature("Point", LINE[0], radius_m=9))
+
+    code, out, why = dubhe("fence", "remove", "1", "99")
+
+    assert (1, "1 removed\n") == (code, out)
+    assert why == "dubhe: there is no shape 99; `list` shows ids 没有该编号\n"
+
+
 def test_whom_a_shape_is_for_stays_when_it_is_replaced_unless_it_is_said(dubhe: Dubhe, entered: Entered, database_url: str) -> None:
     for line in ("71路", "72路"):
         dubhe("line", "add", line)

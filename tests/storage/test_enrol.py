@@ -33,9 +33,9 @@ def test_entering_the_same_twice_changes_nothing(database_url: str) -> None:
 def test_a_terminal_that_serves_a_vehicle_is_released_before_it_serves_another(database_url: str) -> None:
     add_terminal(database_url, "138", "川A12345", "黄")
 
-    with pytest.raises(EnrolError, match="terminal 138 serves another vehicle; release it first"):
+    with pytest.raises(EnrolError, match=r"terminal 138 serves 川A12345 .*`dubhe terminal release 138`"):
         add_terminal(database_url, "138", "川B00001", "2")
-    with pytest.raises(EnrolError, match="vehicle 川A12345 is served by terminal 138; release that first"):
+    with pytest.raises(EnrolError, match=r"vehicle 川A12345 is served by terminal 138 .*`dubhe terminal release 138`"):
         add_terminal(database_url, "139", "川A12345", "yellow")
     assert entries(database_url) == [("138", "川A12345", 2, True)]
 
@@ -55,7 +55,7 @@ def test_releasing_an_unknown_terminal_is_said(database_url: str) -> None:
         (("", "", ""), "'' cannot be a terminal's name"),
         (("1\x008", "", ""), "'18' cannot be a terminal's name"),
         (("1" * 65, "", ""), "cannot be a terminal's name"),
-        (("138", "川A12345", ""), "plate colour '' is none of"),
+        (("138", "川A12345", ""), "a plate needs its colour"),
         (("138", "川A12345", "7"), "plate colour '7' is none of"),
         (("138", "川A12345", "紫"), "plate colour '紫' is none of"),
     ],
