@@ -38,6 +38,9 @@ def write_track(url: str, who: str, *, start: str, stop: str, form: str, output:
         msg = f"--format {form} is none of {', '.join(FORMATS)}"
         raise ExportError(msg)
     begin, end = moment(start), moment(stop)
+    if end <= begin:
+        msg = f"--to {stop} is not after --from {start}: there is nothing between them 结束时间须晚于开始时间"
+        raise ExportError(msg)
     if form == "xlsx" and output is None:
         msg = "--format xlsx needs -o FILE: a workbook cannot be written to standard output"
         raise ExportError(msg)

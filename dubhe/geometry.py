@@ -146,7 +146,8 @@ def import_fence(
 ) -> None:
     """Enter fences 导入围栏: a Polygon, a Point with radius_m, a LineString with width_m.
 
-    Properties: name, stay (free, out, in), day_kmh, night_kmh, dwell_s, margin_m, valid_from, valid_until, windows.
+    Properties: name, stay (free, out, in), day_kmh, night_kmh, dwell_s, margin_m, valid_from, valid_until (a day alone is
+    the last), windows.
     """
     _import(import_fences, file, datum, whom, config, everyone=everyone, replacing=replacing)
 

@@ -6,6 +6,7 @@ with a sentence that says what can. Names that are not ours are not read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
@@ -16,6 +17,8 @@ from tracks.week import DAYS, Window, windows_of
 
 NAME_MAX: Final = 128
 FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_US: Final = 86_400_000_000
+DAY_ALONE: Final = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 BEIJING: Final = timezone(timedelta(hours=8))
 SHOWN_MAX: Final = 40
 """Characters of a value that a sentence about it repeats."""
@@ -105,6 +108,11 @@ def _moment(value: str) -> int:
     return int(at.timestamp()) * 1_000_000
 
 
+def _end(value: str) -> int:
+    """The same; of a day alone its end, for that is the last day, as on papers."""
+    return _moment(value) + (DAY_US if DAY_ALONE.fullmatch(value) else 0)
+
+
 def _windows(value: Any) -> list[Window]:  # noqa: ANN401 - as JSON has it
     return windows_of(value) if isinstance(value, str) else [_window(each) for each in value]
 
@@ -149,7 +157,7 @@ ALLOWED: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "stay": ("free, out or in", lambda value: Stay[value.upper()]),
     "windows": ('text such as "mon-fri 05:30-22:00", or a list of {"days": [0, …, 6], "from": "07:00", "to": "19:00"}', _windows),
     "valid_from": MOMENT,
-    "valid_until": MOMENT,
+    "valid_until": (f"{MOMENT[0]}, or a day, which is the last", _end),
     "detour_of": ("the id or the name of a corridor, or a list of them", _corridors),
     "approver": (f"text of up to {NAME_MAX} characters", _name),
     "parties": ("a list of pairs of kind and id", _parties),

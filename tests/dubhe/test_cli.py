@@ -56,6 +56,13 @@ def test_a_time_that_cannot_be_meant_is_one_sentence(dubhe: Dubhe, database_url:
         assert (code, out, said.count("\n"), "is no time between 1970 and 2199" in said) == (2, "", 1, True)
 
 
+def test_a_track_that_ends_before_it_begins_is_one_sentence(dubhe: Dubhe, database_url: str) -> None:
+    add_terminal(database_url, "13800138000", "沪A38000", "黄")
+    code, out, said = dubhe("track", "沪A38000", "--from", "2026-01-02", "--to", "2026-01-01")
+
+    assert (code, out, said.count("\n"), "--to 2026-01-01 is not after --from 2026-01-02" in said) == (2, "", 1, True)
+
+
 @pytest.mark.parametrize(
     "words", [("line", "add"), ("track", "--from", "2026-01-01", "--to", "2026-01-02"), ("fence", "import")], ids=" ".join
 )

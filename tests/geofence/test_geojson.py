@@ -188,6 +188,14 @@ def test_times_without_a_zone_are_beijings_and_hours_may_be_written_as_in_the_se
     assert [Window(frozenset(range(5)), 420, 1140), Window(frozenset({5}), 1320, 360)] == fence.windows
 
 
+@pytest.mark.parametrize(("until", "end"), [("2026-12-31", "2027-01-01"), ("2026-12-31T00:00:00", "2026-12-31")])
+def test_a_day_as_an_end_is_the_last_day(until: str, end: str) -> None:
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [TRIANGLE]}, "properties": {"valid_until": until}}
+    ((fence,), _) = geojson.fences(feature, Datum.WGS84)
+
+    assert int(np.datetime64(f"{end}T00:00:00").astype("datetime64[us]").astype(np.int64)) - 8 * 3_600_000_000 == fence.valid_us[1]
+
+
 def drawn_on(datum: Datum) -> dict[str, Any]:
     """Line 71 as drawn on a map, with nothing to say which."""
     document = geojson.document([Corridor(1, ROAD)], datum)
