@@ -174,6 +174,10 @@ def replay(
             file, target, terminal=terminal, plate=plate, plate_colour=colour_of(colour), speed=speed, edition=PROTOCOLS[protocol]
         )
         tally = asyncio.run(drive)
+    except ConnectionRefusedError:
+        _fail(f"nothing takes the reports at {to or mqtt} 无法连接; does `dubhe serve` or the broker listen there?")
+    except FileNotFoundError:
+        raise  # `main` names the file
     except (OSError, ValueError, StoreError) as error:
         _fail(error)
     typer.echo(json.dumps(tally, ensure_ascii=False))

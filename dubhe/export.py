@@ -9,7 +9,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import chain
 from pathlib import Path
@@ -44,13 +44,14 @@ def write_track(url: str, who: str, *, start: str, stop: str, form: str, output:
     if form == "xlsx" and output is None:
         msg = "--format xlsx needs -o FILE: a workbook cannot be written to standard output"
         raise ExportError(msg)
-    counted = _Counted(_asked(track(url, who, begin, end)))
-    if form == "xlsx":
-        assert output is not None
-        _xlsx(output, counted)
-    else:
-        with _opened(output) as out:
-            TEXTS[form](out, who, counted)
+    with closing(track(url, who, begin, end)) as rows:
+        counted = _Counted(_asked(rows))
+        if form == "xlsx":
+            assert output is not None
+            _xlsx(output, counted)
+        else:
+            with _opened(output) as out:
+                TEXTS[form](out, who, counted)
     return counted.count
 
 

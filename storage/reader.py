@@ -6,7 +6,7 @@ that ever served the vehicle (`bindings`), and of their fixes those that were se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -78,7 +78,7 @@ WHERE f.terminal_id = {terminal} AND ({vehicle}::bigint IS NULL OR f.vehicle_id 
 """
 
 
-def track(url: str, who: str, start: datetime, stop: datetime) -> Iterator[TrackRow]:
+def track(url: str, who: str, start: datetime, stop: datetime) -> Generator[TrackRow]:
     """The fixes of terminal or plate `who` with start ≤ time < stop, in order of time, streamed.
 
     Raises `Unknown` or `StoreUnavailable`, both when the first row is asked for.

@@ -63,6 +63,22 @@ def test_a_track_that_ends_before_it_begins_is_one_sentence(dubhe: Dubhe, databa
     assert (code, out, said.count("\n"), "--to 2026-01-01 is not after --from 2026-01-02" in said) == (2, "", 1, True)
 
 
+def test_a_track_into_a_folder_that_is_not_there_is_one_sentence(dubhe: Dubhe, database_url: str, tmp_path: Path) -> None:
+    add_terminal(database_url, "13800138000", "沪A38000", "黄")
+    code, out, said = dubhe("track", "沪A38000", "--from", "2026-01-01", "--to", "2026-01-02", "-o", str(tmp_path / "no" / "day.csv"))
+
+    assert (code, out, said.count("\n"), "no/day.csv" in said) == (2, "", 1, True)
+
+
+def test_a_recording_or_a_gateway_that_is_not_there_is_one_sentence(bare_dubhe: Dubhe, tmp_path: Path) -> None:
+    recording = tmp_path / "day.csv"
+    recording.write_text("time,lat,lon\n2026-11-25T08:00:00Z,31.23,121.47\n", encoding="utf-8")
+    for file, sentence in ((tmp_path / "no.csv", "cannot use"), (recording, "nothing takes the reports at 127.0.0.1:9")):
+        code, out, said = bare_dubhe("replay", str(file), "--to", "127.0.0.1:9")
+
+        assert (code, out, said.count("\n"), sentence in said) == (2, "", 1, True)
+
+
 @pytest.mark.parametrize(
     "words", [("line", "add"), ("track", "--from", "2026-01-01", "--to", "2026-01-02"), ("fence", "import")], ids=" ".join
 )
