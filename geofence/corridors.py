@@ -19,7 +19,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geofence.boxes import Level, descend, levels
-from geofence.datum import Degrees, Metres, distance_m, metres_per_degree
+from geofence.datum import Degrees, Metres, apart_deg, distance_m, metres_per_degree
 from geofence.everyone import Everyone, boxes_along, boxes_around
 from geofence.fences import FOREVER, Line, Points, Polygon, polygon_of
 from geofence.roster import EVERYONE, Assigned, Audiences, Parties, Party
@@ -358,8 +358,7 @@ class _Part:
 
 
 def _turns_back(course_deg: NDArray[np.float64]) -> Mask:
-    turn_deg = np.abs((np.diff(course_deg, prepend=course_deg[0]) + 180) % 360 - 180)
-    return turn_deg > TURN_BACK_DEG
+    return apart_deg(np.diff(course_deg, prepend=course_deg[0])) > TURN_BACK_DEG
 
 
 def _joined(parts: Sequence[NDArray[Any]], dtype: type = np.float64) -> NDArray[Any]:

@@ -108,6 +108,12 @@ def metres_per_degree(lat: Any) -> tuple[Any, Any]:  # noqa: ANN401 - a number o
     return east, north
 
 
+def apart_deg(difference_deg: Degrees) -> Degrees:
+    """How far apart two courses are, 0 to 180, from their difference."""
+    apart: Degrees = np.abs((difference_deg + 180) % 360 - 180)
+    return apart
+
+
 def distance_m(lon1: Any, lat1: Any, lon2: Any, lat2: Any) -> Any:  # noqa: ANN401 - numbers or arrays, as given
     """Metres between two places: flat, at the latitude half-way, on the ellipsoid.
 

@@ -14,7 +14,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from geofence.datum import Degrees, Metres, metres_per_degree
+from geofence.datum import Degrees, Metres, apart_deg, metres_per_degree
 from geofence.fences import DEEP_M, STAY, FenceIndex
 from geofence.sight import MOVING_KMH
 from tracks.spans import Index, Mask
@@ -72,7 +72,7 @@ class Ways:
 
 def _turn_deg(course_deg: NDArray[np.float64], way_deg: NDArray[np.float64], speed_kmh: NDArray[np.float64]) -> NDArray[np.float64]:
     """How much a course differs from the way's; the course of a vehicle that stands says nothing."""
-    return np.where(speed_kmh >= MOVING_KMH, np.abs((course_deg - way_deg + 180) % 360 - 180), 0.0)
+    return np.where(speed_kmh >= MOVING_KMH, apart_deg(course_deg - way_deg), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofence.corridors import SHADOW_M, CorridorIndex
-from geofence.datum import Metres
+from geofence.datum import Metres, apart_deg
 from tracks.spans import Index, Mask
 from tracks.track import TrackBatch, least
 
@@ -54,7 +54,7 @@ class Sight:
         at = np.searchsorted(fix, driven)
         whose, segment, corridor = at[passages.pair], passages.segment, row[passages.pair]
         count = np.bincount(whose, minlength=len(fix))
-        turn_deg = np.abs((track.course_deg[fix[whose]] - index.course_deg[segment] + 180) % 360 - 180)
+        turn_deg = apart_deg(track.course_deg[fix[whose]] - index.course_deg[segment])
         moving = track.speed_kmh[fix[whose]] >= MOVING_KMH
         excused = (count[at] == 0) & index.excused(lon, lat, row, track.terminal_id[driven], track.time_us[driven])
         terminus = _any(at[index.at_terminus(lon, lat, row)], len(fix))
@@ -84,7 +84,7 @@ def _shadows(index: CorridorIndex, track: TrackBatch, driven: Index, row: Index,
     """Which corridor each of `count` fixes runs along outside of its width, the nearest one, and where; pairs as in `Sight.of`."""
     shadow, shadow_m = np.zeros(count, np.int64), np.zeros(count)
     pair, segment, chainage_m, away_m = index.beside(track.lon[driven], track.lat[driven], row, SHADOW_M)
-    turn_deg = np.abs((track.course_deg[driven[pair]] - index.course_deg[segment] + 180) % 360 - 180)
+    turn_deg = apart_deg(track.course_deg[driven[pair]] - index.course_deg[segment])
     along = (turn_deg <= PARALLEL_DEG) | (~index.directed[row[pair]] & (turn_deg >= 180 - PARALLEL_DEG))
     pair, chainage_m = pair[along], chainage_m[along]
     nearest = least(away_m[along], at[pair])

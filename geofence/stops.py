@@ -16,7 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geofence.datum import Degrees, Metres, metres_per_degree
+from geofence.datum import Degrees, Metres, apart_deg, metres_per_degree
 from geofence.raster import Raster
 from geofence.roster import Audiences, Parties, Party
 from tracks.batch import Batch, column
@@ -227,7 +227,7 @@ class _Way:
         speed_kmh, still = track.speed_kmh[fix], np.hypot(dx, dy) < STILL_M
         slow = np.where(still, 1.0, (speed_kmh <= SLOW_KMH) / 2 + (track.previous_kmh[fix] <= SLOW_KMH) / 2)
         course_deg = np.where(still, track.course_deg[fix], np.degrees(np.arctan2(dx, dy)))
-        turn_deg = np.abs((course_deg - index.course_deg[row] + 180) % 360 - 180)
+        turn_deg = apart_deg(course_deg - index.course_deg[row])
         any_way, moves = np.isnan(turn_deg), ~still | (speed_kmh > SLOW_KMH)
         close = nearest_m <= radius_m
         calls = close & (any_way | (moves & (turn_deg <= 90)))  # noqa: PLR2004 - a right angle
