@@ -39,8 +39,7 @@ class Account:
         """Go on with these fixes."""
         checked = check(fixes, self.atlas, self.state, self.also)
         self.state.adopt(checked.change)
-        events = EventBatch.concat([checked.rewound.spared(self._events), checked.events])
-        self._events = events.take(events.latest())
+        self._events = checked.after(self._events)
         return checked
 
     def lasting(self) -> EventBatch:

@@ -80,6 +80,11 @@ class Checked:
     """Rows that came too late to be taken up."""
     change: Change
 
+    def after(self, events: EventBatch) -> EventBatch:
+        """All that is told with what was told before: each incident once, without what has been judged again since."""
+        told = EventBatch.concat([self.rewound.spared(events), self.events])
+        return told.take(told.latest())
+
 
 def begin(atlas: Atlas, also: Sequence[Rule] = ()) -> State:
     """The state of a gateway that has heard nobody yet, for `check` with the same rules."""

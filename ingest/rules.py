@@ -312,8 +312,7 @@ class Rules:
         every = [*self._recalled, *(part.checked for part in parts)]
         events = EventBatch.empty()
         for each in every:
-            events = EventBatch.concat([each.rewound.spared(events), each.events])
-        events = events.take(events.latest())
+            events = each.after(events)
         rewound = RewoundBatch.concat([each.rewound for each in every])
         stale = fixes.take(np.concatenate([part.rows[part.checked.stale] for part in parts]))
         late = stale.take(stale.received_us - stale.time_us <= self._late_us_max)
