@@ -14,11 +14,11 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 
 from compliance.onboarding import VIN
-from dubhe.export import BEIJING
 from dubhe.sheet import EXCEL_ERRORS, UNKNOWN, Line
 from storage.enrol import COLOURS, EnrolError, colour_of, terminal_name
 from storage.entry import Entry, PaperEntry
 from storage.text import TEXT_MAX, clean, plate_of
+from tracks.week import BEIJING
 
 SHOWN_MAX: Final = 60
 """Characters of a cell that a sentence about it repeats."""

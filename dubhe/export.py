@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
@@ -20,8 +20,8 @@ import xlsxwriter
 
 from geofence.quality import Quality
 from storage.reader import TrackRow, track
+from tracks.week import BEIJING
 
-BEIJING: Final = timezone(timedelta(hours=8))
 COLUMNS: Final = (
     "time", "terminal", "lat", "lon", "altitude_m", "speed_kmh", "course_deg", "valid", "alarm_bits", "status_bits", "mileage_km",
     "satellites", "signal", "source", "backfill", "quality", "received_at",

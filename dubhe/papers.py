@@ -15,13 +15,13 @@ from typing import Final
 
 from compliance.onboarding import Action, State
 from compliance.vehicles import Policy
-from dubhe.export import BEIJING
 from dubhe.fleet import import_vehicles
 from dubhe.onboarding import act
 from firmware_sim.manners import Identity
 from storage.dossier import vehicle_list
 from storage.enrol import EnrolError
 from storage.registry import Registration, Registry
+from tracks.week import BEIJING
 
 UNINSURED: Final = 1
 """Number of the bus whose liability insurance has lapsed: one that strays, and not the only one."""

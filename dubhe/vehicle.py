@@ -12,7 +12,7 @@ import typer
 
 from compliance.onboarding import Action, Refused, State, in_force
 from compliance.vehicles import LAPSES, SENTENCES, Reason, Standings, Verdict, verdict_at
-from dubhe.export import BEIJING, moment, stamp
+from dubhe.export import moment, stamp
 from dubhe.fleet import import_vehicles, say, write_template
 from dubhe.onboarding import act
 from dubhe.options import AsJson, Colour, Config, database_of
@@ -20,6 +20,7 @@ from dubhe.supervisor import database
 from ingest.settings import Settings
 from storage.dossier import SECTIONS, VehicleRow, dossier, vehicle_list
 from storage.enrol import colour_of
+from tracks.week import BEIJING
 
 vehicle_app = typer.Typer(help="Vehicles of the registry 车辆: who may run, and why not.", no_args_is_help=True, rich_markup_mode=None)
 

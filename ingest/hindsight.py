@@ -29,6 +29,7 @@ from storage.hindsight import OVERLAP_US, Beginning, HindsightStore, Retold, Wai
 from storage.rules import SavedState, Told
 from tracks.fix import FixBatch
 from tracks.spans import Mask, Spans
+from tracks.week import DAY_US
 
 log: Final = structlog.get_logger("dubhe.hindsight")
 
@@ -44,7 +45,6 @@ REST: Final = 3.0
 ASIDE_S: Final = 600.0
 """Terminals that could not be judged are left alone for so long."""
 TIDY_S: Final = 3_600.0
-DAY_US: Final = 86_400_000_000
 
 
 @dataclass(slots=True)

@@ -26,10 +26,10 @@ from tracks.fix import ABSENT, FixBatch
 from tracks.reject import RejectBatch
 from tracks.spans import Index, Spans, as_bytes
 from tracks.verdict import Reject, Verdict
+from tracks.week import DAY_US
 
 log: Final = structlog.get_logger("dubhe.pipeline")
 
-DAY_US: Final = 86_400_000_000
 FUTURE_US_MAX: Final = 7 * DAY_US
 """How far a terminal's clock may run ahead before its time is not believed; the days up to there are made ahead."""
 

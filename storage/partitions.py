@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from storage.connect import Conn, connect
+from tracks.week import DAY_US
 
-DAY_US: Final = 86_400_000_000
 DAYS_AHEAD: Final = 7
 COLUMNSTORE_DAYS: Final = 14
 """Younger days still get backfills; writing into compressed days works, slower."""

@@ -31,13 +31,14 @@ from psycopg import sql
 from storage.connect import AsyncConn, Line
 from storage.copyrows import FIXES, QUARANTINE, Table, copy_bytes
 from storage.errors import StoreUnavailable, blames_server
-from storage.partitions import DAY_US, KNOWN_DAYS, day_sql, missing_days
+from storage.partitions import KNOWN_DAYS, day_sql, missing_days
 from storage.rules import Told, tell, write
 from tracks.batch import Batch
 from tracks.fix import ABSENT, FixBatch
 from tracks.reject import RejectBatch
 from tracks.spans import Index, Spans
 from tracks.verdict import Reject, Verdict
+from tracks.week import DAY_US
 
 COPY_FIXES: Final = sql.SQL(f"COPY fixes ({FIXES.columns}) FROM STDIN (FORMAT binary)")
 COPY_INCOMING: Final = sql.SQL(f"COPY incoming ({FIXES.columns}) FROM STDIN (FORMAT binary)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import timedelta, timezone
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from tracks.spans import Index, Mask
 
+BEIJING: Final = timezone(timedelta(hours=8))
+"""The zone of times that people write without one."""
+DAY_US: Final = 86_400_000_000
 DAY_MINUTES: Final = 24 * 60
 WEEK_MINUTES: Final = 7 * DAY_MINUTES
 EPOCH_WEEKDAY: Final = 3
