@@ -115,7 +115,8 @@ class Rules:
             fixes = regime.at_their_time(fixes)
             parts = [_Part(rows, self._checked(portion, atlas, regime)) async for rows, portion in _portions(fixes)]
             judged = self._judged(fixes, parts, regime)
-        except StoreUnavailable:
+        except (StoreUnavailable, asyncio.CancelledError):
+            self.put_down(self._in_hand)  # a drain that ran out of time must not save what was judged and will not be committed
             raise
         except Exception:
             log.exception("the rules failed on a batch; its fixes are stored without events", fixes=len(fixes))

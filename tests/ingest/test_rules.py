@@ -585,3 +585,23 @@ def test_a_terminal_of_which_nothing_can_be_judged_has_no_state_to_be_saved(data
         assert rows(database_url, "SELECT name FROM rule_states JOIN terminals ON id = terminal_id") == [("13800138001",)]
 
     play(story())
+
+
+def test_a_batch_given_up_in_the_middle_of_its_judging_leaves_no_state_behind(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a drain that runs out of time does."""
+    monkeypatch.setattr(ingest.rules, "PORTION", 1)
+    fixes = Drive(terminal_id=1, time_us=time.time_ns() // 1_000).along(grid((0, 0), (3000, 0))).fixes()
+
+    async def story() -> None:
+        async with worker(database_url) as (running, _):
+            rules = running.rules
+            rules.settle(await rules.judge(fixes.take(np.arange(1))))
+            judging = asyncio.ensure_future(rules.judge(fixes.take(np.arange(1, len(fixes)))))
+            while not rules._in_hand:
+                await asyncio.sleep(0)
+            judging.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await judging
+            assert (rules.begun_us(), rules._changed) == ({}, {})
+
+    play(story())
