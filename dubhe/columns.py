@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from compliance.onboarding import VIN
 from dubhe.sheet import EXCEL_ERRORS, UNKNOWN, Line
-from storage.enrol import COLOURS, EnrolError, colour_of, terminal_name
+from storage.enrol import COLOURS, EnrolError, colour_of, terminal_number
 from storage.entry import Entry, PaperEntry
 from storage.text import TEXT_MAX, clean, plate_of
 from tracks.week import BEIJING
@@ -79,7 +79,7 @@ def _colour(cell: str) -> int:
 
 def _terminal(cell: str) -> str:
     try:
-        return terminal_name(cell)
+        return terminal_number(cell)
     except EnrolError as error:
         raise Wrong(str(error)) from None
 

@@ -22,7 +22,7 @@ terminal_app.command()(commands)
 
 @terminal_app.command()
 def add(
-    terminal: Annotated[str, typer.Argument(help="phone number of its SIM card, as the terminal sends it 终端手机号")],
+    terminal: Annotated[str, typer.Argument(help="phone number of its SIM card, digits alone, as the terminal sends it 终端手机号")],
     plate: Annotated[str, typer.Option(help="the vehicle it is fitted to 车牌号; empty: none yet")] = "",
     colour: Annotated[str, typer.Option(help="plate colour, word or number 车牌颜色: 黄, yellow or 2")] = "",
     vin: Annotated[str, typer.Option(help="chassis number 车架号")] = "",

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from compliance.vehicles import Policy
 from tracks.week import windows_of
+from tracks.words import alike, did_you_mean
 
 ENVIRONMENT_PREFIX: Final = "DUBHE_"
 NOT_SETTINGS: Final = frozenset({"DUBHE_CONFIG", "DUBHE_REQUIRE_SERVICES", "DUBHE_TEST_TIMESCALE_URL"})
@@ -170,8 +171,7 @@ class Settings:
         chosen.update({name: value for name, value in (flags or {}).items() if value is not None})
         known = {each.name for each in fields(cls)}
         if unknown := sorted(set(chosen) - known):
-            msg = f"unknown setting {unknown[0]!r}; known are: {', '.join(sorted(known))}"
-            raise SettingError(msg)
+            raise SettingError(_unknown(unknown[0], known, environ))
         return cls(**chosen)
 
     @property
@@ -192,6 +192,14 @@ class Settings:
     def from_json(cls, line: str) -> Self:
         """The settings that `to_json` printed."""
         return cls(**json.loads(line))
+
+
+def _unknown(name: str, known: set[str], environ: Mapping[str, str]) -> str:
+    """The sentence about a name that is no setting's."""
+    variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+    where = f" (environment {variable})" if variable in environ else ""
+    meant = did_you_mean(alike(name, known)) or "; known are: " + ", ".join(sorted(known))
+    return f"unknown setting {name!r}{where} 未知的设置{meant}"
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class EnrolError(StoreError):
 def add_terminal(url: str, name: str, plate: str = "", plate_colour: str = "", vin: str = "") -> None:
     """Enter a terminal and, when a plate is given, its vehicle, and bind them; entering the same twice changes nothing."""
     with connect(url, "dubhe enrol") as conn:
-        _enter(conn, terminal_name(name), plate, plate_colour, vin)
+        _enter(conn, terminal_number(name), plate, plate_colour, vin)
 
 
 def add_vehicle(url: str, plate: str, plate_colour: str, vin: str = "") -> None:
@@ -63,7 +63,7 @@ def enter_rows(url: str, rows: Iterable[tuple[int, Mapping[str, str]]]) -> tuple
     with connect(url, "dubhe enrol") as conn:
         for number, said in rows:
             try:
-                name = terminal_name(said["terminal"]) if "terminal" in said else ""
+                name = terminal_number(said["terminal"]) if "terminal" in said else ""
                 _enter(conn, name, said.get("plate", ""), said.get("plate_colour", ""), said.get("vin", ""))
                 taken += 1
             except EnrolError as error:
@@ -149,6 +149,27 @@ def terminal_name(text: str) -> str:
         msg = f"{clean(text)!r} cannot be a terminal's name; it has up to 20 digits, as the terminal sends its phone number"
         raise EnrolError(msg)
     return name
+
+
+def terminal_number(text: str) -> str:
+    """The canonical name of a terminal that is to be entered. Raises `EnrolError`.
+
+    Its phone number is decimal digits. The few terminals that send something else there (an IMEI as a number) have letters a to f in it;
+    those are entered as they are sent, all of the field's digits, so that a word or a slip is not taken for one of them.
+    """
+    name, written = terminal_name(text), text.strip()
+    if not name.isdecimal() and len(written) not in FIELD_DIGITS:
+        whole = name.zfill(min(digits for digits in FIELD_DIGITS if digits >= len(name)))
+        msg = (
+            f"{clean(text)!r} is no phone number, which is digits alone 终端手机号应为数字; of a terminal that sends letters there"
+            f" all {' or '.join(map(str, FIELD_DIGITS))} digits of the field are entered: {whole}"
+        )
+        raise EnrolError(msg)
+    return name
+
+
+FIELD_DIGITS: Final = (12, 20)
+"""Of the phone number in a header, before 2019 and since (JT/T 808-2019 §4.4.3)."""
 
 
 def colour_of(text: str) -> int:

@@ -47,9 +47,19 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(word: str, 
         assert part in str(caught.value)
 
 
-def test_a_setting_nobody_knows_is_refused_with_the_list_of_those_there_are() -> None:
-    with pytest.raises(SettingError, match=r"unknown setting 'tcp_lisen'.*tcp_listen"):
+def test_a_setting_nobody_knows_is_refused_with_the_one_that_may_be_meant_or_the_list_of_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingError, match=r"unknown setting 'tcp_lisen' \(environment DUBHE_TCP_LISEN\).*did you mean 是否指 tcp_listen"
+    ) as caught:
         Settings.load(environ={"DUBHE_TCP_LISEN": "x"})
+    assert "workers" not in str(caught.value)
+
+    file = tmp_path / "dubhe.toml"
+    file.write_text("idle-timeout-s = 60\n")
+    with pytest.raises(SettingError, match=r"unknown setting 'idle-timeout-s' 未知的设置; did you mean 是否指 idle_timeout_s\?"):
+        Settings.load(file, environ={})
+    with pytest.raises(SettingError, match=r"unknown setting 'x' .*; known are: admission,.*, workers$"):
+        Settings.load(environ={"DUBHE_X": "1"})
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:

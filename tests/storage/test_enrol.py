@@ -22,6 +22,15 @@ def test_a_terminal_is_known_under_its_digits_without_leading_zeros(database_url
     assert entries(database_url) == [("13912345678", None, None, True)]
 
 
+def test_a_terminal_that_sends_letters_is_entered_with_its_whole_field_and_released_by_its_name(database_url: str) -> None:
+    for field in ("01FD5129130A", "0000000001fd5129130a"):  # an IMEI as a number (quirk B8)
+        add_terminal(database_url, field, "川A12345", "黄")
+    assert entries(database_url) == [("1fd5129130a", "川A12345", 2, True)]
+
+    release_terminal(database_url, "1fd5129130a")
+    assert entries(database_url) == [("1fd5129130a", None, None, True)]
+
+
 def test_entering_the_same_twice_changes_nothing(database_url: str) -> None:
     for _ in range(2):
         add_terminal(database_url, "138", "川A·12345", "黄", vin="lzytbte61g1000001")
@@ -55,6 +64,8 @@ def test_releasing_an_unknown_terminal_is_said(database_url: str) -> None:
         (("", "", ""), "'' cannot be a terminal's name"),
         (("1\x008", "", ""), "'18' cannot be a terminal's name"),
         (("1" * 65, "", ""), "cannot be a terminal's name"),
+        (("face", "", ""), "'face' is no phone number, which is digits alone .* are entered: 00000000face$"),
+        (("1fd51291300a1c", "", ""), "are entered: 0000001fd51291300a1c$"),
         (("138", "川A12345", ""), "a plate needs its colour"),
         (("138", "川A12345", "7"), "plate colour '7' is none of"),
         (("138", "川A12345", "紫"), "plate colour '紫' is none of"),
