@@ -63,7 +63,7 @@ def _import(
     for problem in taken.problems:
         typer.echo(f"{file}: {problem}", err=True)
     for warning in taken.warnings:
-        typer.echo(f"warning 警告: {warning}", err=True)
+        typer.echo(f"warning 警告: {file}: {warning}", err=True)
     ids = f"; ids {taken.ids[0]} to {taken.ids[-1]}" if taken.ids else ""
     typer.echo(f"{len(taken.ids)} {'replaced' if replacing else 'taken'}, {len(taken.problems)} refused{ids}")
     raise typer.Exit(1 if taken.problems else 0)
@@ -147,7 +147,7 @@ def import_fence(
     """Enter fences 导入围栏: a Polygon, a Point with radius_m, a LineString with width_m.
 
     Properties: name, stay (free, out, in), day_kmh, night_kmh, dwell_s, margin_m, valid_from, valid_until (a day alone is
-    the last), windows.
+    the last), windows. Others are not read, with a warning 未识别的属性会提示.
     """
     _import(import_fences, file, datum, whom, config, everyone=everyone, replacing=replacing)
 
@@ -159,7 +159,7 @@ def import_corridor(
     """Enter corridors 导入线路: LineStrings, one for each direction.
 
     Properties: name, half_width_m and limit_kmh (one, or one for each segment), terminus_m, directed; valid_from, valid_until and windows
-    (mon-fri 05:30-22:00), outside of which nobody is judged by it.
+    (mon-fri 05:30-22:00), outside of which nobody is judged by it. Others are not read, with a warning 未识别的属性会提示.
 
     A feature with detour_of (id or name of a corridor, or a list) is an approved detour 绕行 of it: a LineString (half_width_m) or a
     Polygon, with valid_from, valid_until and approver. Who drives there has not strayed; it is kept as an incident of its own kind.
@@ -174,5 +174,6 @@ def import_stop(
     """Enter stops 导入站点: Points.
 
     Properties: name, radius_m, course_deg, corridor_id and sequence (its line, by the id that list shows, and its place there).
+    Others are not read, with a warning 未识别的属性会提示.
     """
     _import(import_stops, file, datum, whom, config, everyone=everyone, replacing=replacing)

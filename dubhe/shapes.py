@@ -18,6 +18,7 @@ from geofence.corridors import Corridor, Detour
 from geofence.datum import Datum
 from geofence.fences import Fence
 from geofence.stops import Stop
+from geofence.unread import unread
 from storage.geometry import (
     EVERYONE,
     ShapeRow,
@@ -87,9 +88,10 @@ def _enter(url: str, table: str, document: Document, datum: Datum, whom: Whom | 
     if any(isinstance(each, Detour) for each in made):
         made, strange = _with_corridors(made, list_shapes(url, table))
         problems += strange
+    strangers = unread(document, table)
     if not made:
-        return Taken([], problems or ["there is no feature in it 文件中没有要素"], [])
-    warnings = DOUBTS[table](url, made, datum, meant_for(url, whom or EVERYONE))
+        return Taken([], problems or ["there is no feature in it 文件中没有要素"], strangers)
+    warnings = strangers + DOUBTS[table](url, made, datum, meant_for(url, whom or EVERYONE))
     features = geojson.document(made, Datum.WGS84)["features"]
     if not replacing:
         return Taken(add_shapes(url, table, features, whom or EVERYONE), problems, warnings)

@@ -171,7 +171,7 @@ def _read(
     said = document.get("datum", datum)
     if said != datum:
         return [], [f"the file says that it is in {said}, the import says {datum}"]
-    features = _features(document)
+    features = features_of(document)
     made: list[Thing] = []
     problems = ["a FeatureCollection or one Feature is read, and this is neither 不是 GeoJSON 要素"] if features is None else []
     for number, feature in enumerate(features or [], 1):
@@ -182,7 +182,7 @@ def _read(
             made.append(thing)
         except (KeyError, ValueError) as error:
             what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-            problems.append(f"feature {number} {_name(feature)}: {what}".replace(" :", ":"))
+            problems.append(f"feature {number} {named(feature)}: {what}".replace(" :", ":"))
     return made, problems
 
 
@@ -198,7 +198,8 @@ def _check_id(properties: Mapping[str, Any] | None, ids: Collection[int], taken:
         raise ValueError(msg)
 
 
-def _features(document: Mapping[str, Any]) -> list[Any] | None:
+def features_of(document: Mapping[str, Any]) -> list[Any] | None:
+    """The features of a FeatureCollection, or the one that a document is; None for one that is neither."""
     match document:
         case {"type": "FeatureCollection", "features": list(features)}:
             return features
@@ -207,7 +208,8 @@ def _features(document: Mapping[str, Any]) -> list[Any] | None:
     return None
 
 
-def _name(feature: Any) -> str:  # noqa: ANN401 - whatever stands in a list of features
+def named(feature: Any) -> str:  # noqa: ANN401 - whatever stands in a list of features
+    """What a feature is called, for a sentence about it."""
     properties = feature.get("properties") if isinstance(feature, Mapping) else None
     name = properties.get("name") if isinstance(properties, Mapping) else None
     return " ".join(str(name or "").split())[: properties_of.SHOWN_MAX]

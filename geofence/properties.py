@@ -1,7 +1,7 @@
 """What the properties of a GeoJSON feature may say of a fence, a corridor or a stop: every name that is ours, and what it allows.
 
 A file comes from anywhere, and one shape that is nonsense would spoil the index of them all; so what cannot be meant is refused here,
-with a sentence that says what can. Names that are not ours are not read.
+with a sentence that says what can. Names that are not ours are not read; `geofence/unread.py` tells them.
 """
 
 from __future__ import annotations

@@ -124,6 +124,37 @@ def test_some_are_written_to_the_screen_and_one_that_is_not_there_is_said(dubhe:
     assert "for" not in written["features"][0]["properties"], "it is for all"
 
 
+def test_a_property_that_nobody_reads_is_told_with_its_features_and_the_name_that_may_be_meant(entered: Entered, database_url: str) -> None:
+    school = [feature("Point", LINE[0], radius_m=9, name=f"学校{n}", speed_limit_kmh=30, fid=n, stroke=None) for n in range(5)]
+    depot = feature("Polygon", [RING], name="车场", Day_KMH=20, radius_m=50)
+
+    code, out, why = entered("fence", *school, depot)
+    assert (code, out) == (0, "6 taken, 0 refused; ids 1 to 6\n")
+    lines = [line.partition("shapes.geojson: ")[2] for line in why.splitlines()]
+    unread = "is not read, and the shape is entered without it 未识别的属性，未生效"
+    assert lines == [
+        f"feature 1 学校0, feature 2 学校1, feature 3 学校2, 2 more: speed_limit_kmh {unread}; did you mean 是否指 day_kmh or night_kmh?",
+        f"feature 6 车场: Day_KMH {unread}; did you mean 是否指 day_kmh?",
+        "properties that mean nothing here are not read 未读取的属性: fid (5), radius_m (1)",
+    ]
+    assert all(line.startswith("warning 警告: ") for line in why.splitlines())
+    assert rows(database_url, "SELECT count(*) FROM fences WHERE feature->'properties' ? 'day_kmh'") == [(0,)]
+
+
+def test_what_means_something_of_one_shape_is_told_of_another(entered: Entered) -> None:
+    road = feature("LineString", LINE, name="71路", half_width_m=40, limit_kmh=50, windows="05:30-22:00", id=3)
+    around = feature("LineString", LINE, name="绕行", half_width_m=40, detour_of="71路", limit_kmh=30)
+    assert "feature 2 绕行: limit_kmh" not in entered("corridor", road)[2]
+    assert "未读取的属性: limit_kmh (1)" in entered("corridor", around)[2]
+
+    assert "name of_stop (1)" in entered("stop", feature("Point", LINE[0], **{"name\nof_stop": "x", "radius_m": 50}))[2]
+
+
+@pytest.mark.parametrize("noun", SHAPES)
+def test_of_what_is_read_nothing_is_told(entered: Entered, noun: str) -> None:
+    assert "" == entered(noun, *SHAPES[noun])[2]
+
+
 def test_what_takes_no_place_is_refused_and_spoils_no_other(entered: Entered, database_url: str) -> None:
     entered("fence", *SHAPES["fence"])
     circle = [feature("Point", LINE[0], radius_m=9, name="a", **said) for said in ({}, {"id": 7}, {"id": "2"}, {"id": 2}, {"id": 2})]
