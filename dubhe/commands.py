@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,12 +14,15 @@ from dubhe.export import stamp
 from dubhe.options import AsJson, Config, Expires, Timeout, database_of
 from protocols.jt808.commands import COMMANDS, GENERAL_RESPONSE, command_named, objection, ready
 from protocols.jt808.messages import MESSAGES
-from storage.commands import CommandResult, send_command
+from storage.areas import holders
+from storage.commands import CommandError, CommandResult, send_command
 
-TERMINAL = Annotated[str, typer.Argument(metavar="TERMINAL", help="phone number of its SIM card 终端手机号")]
+TERMINAL = Annotated[str, typer.Argument(metavar="TERMINAL", help="phone number of its SIM card, or its vehicle's plate 终端手机号或车牌")]
 NAME = Annotated[str, typer.Argument(metavar="NAME", help="what to say: a name or number of `dubhe terminal commands` 命令名称")]
 FIELDS = Annotated[str, typer.Argument(metavar="[JSON]", help='its fields as one JSON object: \'{"interval_s": 5, "valid_s": 60}\'')]
 FIELD = Annotated[list[str] | None, typer.Option("--field", metavar="K=V", help="one field; V is JSON, or else text. May be repeated")]
+
+NAMED_MAX: Final = 10
 
 
 def command(  # noqa: PLR0917 - typer calls by keyword
@@ -38,7 +41,7 @@ def command(  # noqa: PLR0917 - typer calls by keyword
 
       dubhe terminal command 13800138000 locate
 
-      dubhe terminal command 13800138000 track --field interval_s=5 --field valid_s=60
+      dubhe terminal command 沪A12345 track --field interval_s=5 --field valid_s=60
 
       dubhe terminal command 13800138000 set-parameters '{"parameters": [{"name": "heartbeat_s", "value": 30}]}'
 
@@ -57,9 +60,20 @@ def command(  # noqa: PLR0917 - typer calls by keyword
         msg = f"these fields make no {MESSAGES[number].name}: {why}. An example: {example}"
         raise typer.BadParameter(msg)
     with database_of(config) as url:
-        got = send_command(url, terminal, number, said, timeout_s=timeout_s, expires_s=expires_s, created_by="dubhe terminal command")
+        got = send_command(
+            url, _number_of(url, terminal), number, said, timeout_s=timeout_s, expires_s=expires_s, created_by="dubhe terminal command"
+        )
     typer.echo(json.dumps(_public(got), ensure_ascii=False) if as_json else _readable(got))
     raise typer.Exit(0 if got.ok or got.state == "queued" else 1)
+
+
+def _number_of(url: str, who: str) -> str:
+    """The number of the one terminal that is meant: an order is for nobody else. Raises `StoreError`."""
+    numbers = [each.name for each in holders(url, [who])]
+    if len(numbers) > 1:
+        msg = f"{who} has {len(numbers)} terminals 对应多个终端: {', '.join(numbers[:NAMED_MAX])}; give the number of one"
+        raise CommandError(msg)
+    return numbers[0]
 
 
 def commands(

@@ -27,6 +27,7 @@ class State(StrEnum):
     SAME = "same"
     CHANGED = "changed here since"
     NEVER_SENT = "never sent"
+    RECALLED = "recalled"
     NOT_CONFIRMED = "not confirmed"
     MISSING = "missing at the terminal"
     UNKNOWN = "unknown at the server"
@@ -35,8 +36,8 @@ class State(StrEnum):
 
     @property
     def drifts(self) -> bool:
-        """What was once sent, or is there, is not as it should be."""
-        return self not in {State.SAME, State.NEVER_SENT, State.CANNOT}
+        """What was sent and not recalled, or is there, is not as it should be."""
+        return self not in {State.SAME, State.NEVER_SENT, State.RECALLED, State.CANNOT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +74,22 @@ Key = tuple[str, int]
 def standings(edition: int, here: Mapping[Key, Here], sent: Sequence[SentArea], there: Mapping[str, Mapping[int, Kept]]) -> list[Standing]:
     """Each area that is at either end, by noun and id. `there` has the kinds that the terminal was asked for, and what it listed."""
     rows = {(row.kind, row.area_id): row for row in sent if row.removed_at is None}
+    recalled = {(NOUNS[row.kind], row.area_id): row for row in sorted(sent, key=lambda row: row.sent_at) if row.removed_at is not None}
     places = rows.keys() | {(kind, number) for kind, areas in there.items() for number in areas}
     placed = {(NOUNS[kind], number) for kind, number in places}
-    found = [_unsent(key, each) for key, each in here.items() if key not in placed]
+    found = [_absent(key, each, recalled.get(key)) for key, each in here.items() if key not in placed]
     for kind, number in places:
         server = here.get((NOUNS[kind], number))
         found.append(_standing(edition, (kind, number), server, rows.get((kind, number)), there.get(kind)))
     return sorted(found, key=lambda each: (each.noun, each.id, each.kind))
 
 
-def _unsent(key: Key, here: Here) -> Standing:
-    state = State.NEVER_SENT if here.area else State.CANNOT
-    kind, mine = (here.area.kind, here.area.kept) if here.area else ("", None)
-    return Standing(*key, kind, here.name, state, here.why, here=mine)
+def _absent(key: Key, here: Here, last: SentArea | None) -> Standing:
+    """What the terminal does not keep, and is not meant to: it was never sent, or recalled since."""
+    if here.area is None:
+        return Standing(*key, "", here.name, State.CANNOT, here.why)
+    state, sent_at, confirmed_at = (State.RECALLED, last.sent_at, last.confirmed_at) if last else (State.NEVER_SENT, None, None)
+    return Standing(*key, here.area.kind, here.name, state, here.why, sent_at=sent_at, confirmed_at=confirmed_at, here=here.area.kept)
 
 
 def _standing(edition: int, place: tuple[str, int], here: Here | None, row: SentArea | None, asked: Mapping[int, Kept] | None) -> Standing:

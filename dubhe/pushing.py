@@ -31,10 +31,18 @@ Tolerance = Annotated[
 ]
 
 TABLES: Final = {"fence": "fences", "corridor": "corridors"}
+SENT: Final = {
+    "fence": "Sent are the shape, the hours, the speed limits, and whom to warn when it is entered or left. Dwelling and margins are"
+    " judged at the server alone.",
+    "corridor": "Sent are the line with its widths, the hours, the speed limits, and whom to warn off it. Termini and the direction are"
+    " judged at the server alone, and so are detours 绕行: a corridor that has some is refused, for a terminal would warn on each.",
+}
+"""What a terminal is told of each (dubhe/areas.py), for those who push it."""
 CHINESE: Final = {
     State.SAME: "一致",
     State.CHANGED: "服务端已更改",
     State.NEVER_SENT: "未下发",
+    State.RECALLED: "已撤回",
     State.NOT_CONFIRMED: "未确认",
     State.MISSING: "终端缺失",
     State.UNKNOWN: "服务端没有",
@@ -70,6 +78,8 @@ def _push_command(noun: str) -> Callable[..., None]:
             _finish((each for keeper in keepers for row in rows for each in keeper.push(noun, row, among, tolerance_m)), as_json=as_json)
 
     push.__doc__ = f"""Let terminals watch {noun}s by themselves 下发到终端 (0x8600 to 0x8606), and print what each answered.
+
+    {SENT[noun]}
 
     A shape that a terminal cannot keep is refused with the reason. Exit status: 0 all kept or queued, 1 not all.
     """
@@ -111,7 +121,7 @@ def areas(
     """Compare the fences and corridors of a terminal with what it keeps 核对终端围栏与线路.
 
     Without --ask, and with terminals before 2019, which cannot be asked, they are compared with what it last said ok to.
-    Exit status: 0 no drift, 1 drift (or it was asked and did not say). What was never sent is no drift.
+    Exit status: 0 no drift, 1 drift (or it was asked and did not say). What was never sent, or was recalled, is no drift.
     """
     good = True
     settings = Settings.load(config)

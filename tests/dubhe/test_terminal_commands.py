@@ -12,7 +12,9 @@ import pytest
 from firmware_sim.gateway import Gateway
 from firmware_sim.handset import Handset
 from fix_cli import Dubhe
+from fix_db import rows
 from protocols.jt808.commands import ready
+from storage.enrol import add_terminal, add_vehicle
 
 
 @contextmanager
@@ -64,6 +66,23 @@ def test_an_offline_terminal_is_said_to_be_offline_or_the_command_is_queued(
     assert (code, "failed: the terminal is offline" in out) == (1, True)
     code, out, _ = bare_dubhe("terminal", "command", name, "locate", "--expires-s", "60")
     assert (code, "queued until" in out) == (0, True)
+
+
+def test_a_terminal_is_named_by_its_number_or_its_vehicles_plate_and_must_be_one(dubhe: Dubhe, database_url: str) -> None:
+    for number, colour in (("13800138000", "黄"), ("13800138001", "绿")):
+        add_terminal(database_url, number, "沪A38000", colour)
+    add_vehicle(database_url, "沪A38001", "黄")
+    add_terminal(database_url, "13800138002", "沪A38002", "黄")
+    said = {who: dubhe("terminal", "command", who, "locate") for who in ("13800138000", "沪A·38002", "沪A38000", "沪A38001", "沪A3800")}
+
+    assert [1, 1, 2, 2, 2] == [code for code, _, _ in said.values()]
+    assert all("the terminal is offline" in said[who][1] for who in ("13800138000", "沪A·38002"))
+    assert [("13800138000",), ("13800138002",)] == rows(
+        database_url, "SELECT t.name FROM commands JOIN terminals t ON t.id = terminal_id ORDER BY 1"
+    )
+    assert "沪A38000 has 2 terminals 对应多个终端: 13800138000, 13800138001; give the number of one" in said["沪A38000"][2]
+    assert "沪A38001 has no terminal 没有终端; `dubhe terminal add --plate` fits one to a vehicle" in said["沪A38001"][2]
+    assert "no terminal or vehicle is called '沪A3800' 未登记; `dubhe terminal add` enters" in said["沪A3800"][2]
 
 
 def test_what_is_no_command_or_makes_none_is_taught(bare_dubhe: Dubhe) -> None:

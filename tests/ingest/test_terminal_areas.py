@@ -81,7 +81,9 @@ def test_what_is_pushed_is_kept_and_drift_is_found_on_either_side(database_url: 
             assert (await states(run, *ask))[0] == 0
 
             assert (await run("fence", "recall", "2", "--from", NAME))[0] == 0
-            assert (places[2], (await states(run, *ask))[1]["fence 2"]) == ({}, State.NEVER_SENT)
+            assert (places[2], (await states(run, *ask))[1]["fence 2"]) == ({}, State.RECALLED)
+            assert (await run("fence", "push", "2", "--to", NAME))[0] == 0
+            assert (await states(run, *ask))[1]["fence 2"] == State.SAME
             rows(database_url, "DELETE FROM corridors RETURNING id")
             assert (await states(run, *ask))[1]["corridor 1"] == State.UNKNOWN
 
