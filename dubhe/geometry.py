@@ -109,7 +109,10 @@ def _app(table: str, one: str, about: str) -> typer.Typer:
             count = "all" if row.terminals is None else str(len(row.terminals))
             typer.echo(f"{row.id}\t{row.name}\t{row.feature['geometry']['type']}\t{count}\t{' '.join(row.parties)}")
 
-    @app.command("export", help=f"Write {one} as GeoJSON 导出, to import again, also with --replace; `for` says whom each is meant for.")
+    @app.command(
+        "export",
+        help=f"Write {one} as GeoJSON 导出, degrees with 7 decimals, to import again, also with --replace; `for` says whom each is for.",
+    )
     def export(datum: Into, ids: AnyIds = None, *, out: Out = None, config: Config = None) -> None:
         with database_of(config) as url:
             document, problems = export_shapes(url, table, ids or (), datum)

@@ -42,6 +42,8 @@ READERS: Final[Mapping[str, Reader]] = {"fences": geojson.fences, "corridors": g
 FITTED_MIN: Final = 20
 """Fewer positions than that say nothing about a datum."""
 MARGIN_DEG: Final = 0.01
+EXPORT_DECIMALS: Final = 7
+"""Of degrees: rounding moves a place by 8 mm at most, and hides what is left of the way from one datum to another and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,14 @@ def import_stops(url: str, document: Document, datum: Datum, whom: Whom | None =
 
 
 def export_shapes(url: str, table: str, ids: Collection[int], datum: Datum) -> tuple[Document, list[str]]:
-    """Shapes as a document that reads back the same, or all of them without ids, and what is amiss; `for` says whom each is meant for."""
+    """Shapes as a document, or all of them without ids, and what is amiss; `for` says whom each is meant for.
+
+    It reads back the same, places to a centimetre; what was drawn with no more decimals in the datum comes out as it was drawn.
+    """
     stored = list_shapes(url, table)
     missing = sorted(set(ids) - {row.id for row in stored})
     made, problems = READERS[table](_collection(row.numbered for row in stored if not ids or row.id in ids), Datum.WGS84, None)
-    document, names = geojson.document(made, datum), names_of(url, table)
+    document, names = geojson.document(made, datum, EXPORT_DECIMALS), names_of(url, table)
     for feature in document["features"]:
         properties = feature["properties"]
         if (whom := names.get(properties["id"])) is not None:

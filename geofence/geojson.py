@@ -66,9 +66,9 @@ def stops(document: Mapping[str, Any], datum: Datum, ids: Collection[int] | None
     return _read(document, datum, _stop, ids)
 
 
-def document(things: Iterable[Fence | Corridor | Detour | Stop], datum: Datum) -> dict[str, Any]:
-    """A FeatureCollection in the datum, which stands beside the features."""
-    return {"type": "FeatureCollection", "datum": datum.value, "features": [_feature(thing, datum) for thing in things]}
+def document(things: Iterable[Fence | Corridor | Detour | Stop], datum: Datum, decimals: int | None = None) -> dict[str, Any]:
+    """A FeatureCollection in the datum, which stands beside the features; degrees are rounded to so many decimals, if any are given."""
+    return {"type": "FeatureCollection", "datum": datum.value, "features": [_feature(thing, datum, decimals) for thing in things]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,9 +329,10 @@ def _given(properties: Mapping[str, Any], thing: Fence | Corridor | Detour | Sto
     return given | validity
 
 
-def _feature(thing: Fence | Corridor | Detour | Stop, datum: Datum) -> dict[str, Any]:
+def _feature(thing: Fence | Corridor | Detour | Stop, datum: Datum, decimals: int | None) -> dict[str, Any]:
     def back(points: Points) -> list[list[float]]:
-        return [list(point) for point in _converted(points, Datum.WGS84, datum)]
+        at = _converted(points, Datum.WGS84, datum)
+        return [list(point) if decimals is None else [round(degrees, decimals) for degrees in point] for point in at]
 
     properties = dict(_properties(thing))
     match thing:

@@ -82,7 +82,7 @@ SHAPES: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("datum", Datum)
 @pytest.mark.parametrize("noun", SHAPES)
-def test_what_goes_out_comes_in_again_the_same_to_a_millimetre(  # noqa: PLR0917 - two of them are its table
+def test_what_goes_out_comes_in_again_the_same_to_a_centimetre(  # noqa: PLR0917 - two of them are its table
     dubhe: Dubhe, entered: Entered, database_url: str, tmp_path: Path, noun: str, datum: Datum
 ) -> None:
     dubhe("line", "add", "71路")
@@ -97,13 +97,24 @@ def test_what_goes_out_comes_in_again_the_same_to_a_millimetre(  # noqa: PLR0917
     after = rows(database_url, f"SELECT id, name, feature, terminals, parties FROM {noun}s ORDER BY id")
     assert [{**each[2], "geometry": None} for each in before] == [{**each[2], "geometry": None} for each in after]
     assert [each[:2] + each[3:] for each in before] == [each[:2] + each[3:] for each in after]
-    assert np.abs(places(before) - places(after)).max() < 1e-8
+    assert np.abs(places(before) - places(after)).max() < 6e-8
     assert [(each["properties"]["id"], each["properties"]["for"]) for each in written["features"]] == [
         (row[0], ["line:71路"]) for row in before
     ]
     lon, lat = convert(*places(before).T, Datum.WGS84, datum)
     shown = np.concatenate([flat(each["geometry"]["coordinates"]) for each in written["features"]])
-    assert np.abs(shown - np.stack((lon, lat), axis=1)).max() < 1e-8
+    assert np.abs(shown - np.stack((lon, lat), axis=1)).max() <= 5.1e-8
+    assert json.loads(dubhe(noun, "export", "--datum", datum)[1]) == written, "nothing wanders, however often it goes out and in"
+
+
+@pytest.mark.parametrize("datum", Datum)
+def test_what_was_drawn_comes_out_with_the_digits_it_was_drawn_with(dubhe: Dubhe, tmp_path: Path, datum: Datum) -> None:
+    drawn = [[104.0665, 30.63], [104.0712345, 30.6399999], [104.1, 30.7]]
+    file = tmp_path / "line.geojson"
+    file.write_text(json.dumps(feature("LineString", drawn, name="71路")), encoding="utf-8")
+    assert dubhe("corridor", "import", str(file), "--datum", datum)[0] == 0
+
+    assert drawn == json.loads(dubhe("corridor", "export", "--datum", datum)[1])["features"][0]["geometry"]["coordinates"]
 
 
 def flat(coordinates: Any) -> np.ndarray:
