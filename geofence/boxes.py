@@ -37,7 +37,7 @@ def levels(lon: Sequence[Degrees], lat: Sequence[Degrees], reach: Sequence[tuple
         ends = np.stack((np.minimum(x[:-1], x[1:]), np.minimum(y[:-1], y[1:]), np.maximum(x[:-1], x[1:]), np.maximum(y[:-1], y[1:])))
         boxes.append(ends + np.array([[-wide], [-high], [wide], [high]]))
     box = np.concatenate([np.empty((4, 0)), *boxes], axis=1)
-    starts = np.cumsum([len(each) for each in lon]) - np.array([len(each) for each in lon], np.int64)
+    starts = np.cumsum(count + 1) - (count + 1)
     made: list[Level] = []
     while not made or (count > 1).any():
         corridor, nth = expand(-(-count // FAN))

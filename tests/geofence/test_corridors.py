@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from compliance.driving import Driving, Limits
-from fix_drives import NOON_US, Drive, chainage, grid, judged, line71, place, stretch
-from geofence.check import Atlas
+from fix_drives import NOON_US, Drive, as_rows, chainage, grid, judged, line71, place, stretch
+from geofence.check import Atlas, begin, check
 from geofence.corridors import MARGIN_M, Assignment, Corridor, CorridorIndex, Detour
 from geofence.datum import distance_m, metres_per_degree
 from geofence.fences import Line
@@ -175,6 +175,18 @@ def test_a_deviation_cut_off_by_silence_ends_at_the_last_fix() -> None:
 
     assert (Ended.GAP, last_us) == (first["ended"], first["end_us"])
     assert last_us < second["start_us"], "still astray after it, which is told anew"
+
+
+def test_what_is_astray_when_the_last_corridor_is_taken_away_is_over_by_the_rule() -> None:
+    road = ROADS[0]
+    astray = Drive().along(stretch(road, 0, 5000)).along(stretch(road, 5000, 6000, 200))
+    before, then = astray.fixes(), Drive(time_us=astray.time_us).along(stretch(road, 6000, 7000, 200)).fixes()
+    atlas = Atlas(corridors=CorridorIndex.of([Corridor(1, road)], [Assignment(1)]))
+    state = begin(atlas)
+    state.adopt(check(before, atlas, state).change)
+    (row,) = as_rows(check(then, Atlas(), state).events)
+
+    assert (Kind.DEVIATION, Ended.RULE) == (row["kind"], row["ended"])
 
 
 def test_an_incident_that_lasts_is_told_again_only_every_ten_minutes_or_when_it_gets_worse() -> None:
