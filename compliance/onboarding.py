@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from compliance.vehicles import LAPSES, SENTENCES, Reason
+from tracks.plate import colour_words
 
 
 class State(StrEnum):
@@ -152,4 +153,4 @@ def problems(given: Application, now: datetime) -> list[str]:
 
 def _said(registered: tuple[str, int] | None) -> str:
     plate, colour = registered or ("", 0)
-    return f"{plate or 'no plate'}, colour {colour}"
+    return f"{plate or 'no plate'}, {colour_words(colour)}"

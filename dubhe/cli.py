@@ -26,6 +26,7 @@ from dubhe.registry import terminal_app
 from dubhe.sheet import SheetError
 from dubhe.supervisor import CannotStart, database
 from dubhe.supervisor import serve as run_tree
+from dubhe.times import TimeError
 from dubhe.vehicle import vehicle_app
 from firmware_sim.link import Address
 from firmware_sim.mqtt import Target
@@ -43,7 +44,8 @@ from storage.migrate import migrate as run_migrations
 app = typer.Typer(
     name="dubhe",
     help="Dubhe 天枢: vehicle telematics server. JT/T 808 terminals in, TimescaleDB committed, then the answer.\n\n"
-    "Settings come from --config FILE (TOML), then DUBHE_… environment variables, then flags; docs/settings.md lists them.",
+    "Settings come from --config FILE (TOML), then DUBHE_… environment variables, then flags; docs/settings.md lists them.\n\n"
+    "Times without a zone are UTC+8 北京时间, and so are those printed for people (+08:00); JSON and files have UTC (Z).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain text: the same in a pipe, in docs/commands.md and on a narrow terminal
@@ -249,7 +251,7 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 - click's o
     _check_readable(sys.argv[1:] if arguments is None else arguments)
     try:
         return app(arguments)
-    except (SettingError, CannotStart, ExportError, RecordingError, SheetError, StoreError, Wrong) as error:
+    except (SettingError, CannotStart, ExportError, RecordingError, SheetError, StoreError, TimeError, Wrong) as error:
         _fail(error)
     except OSError as error:
         if error.filename is None:  # no file that was asked for

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from dubhe.export import stamp
 from dubhe.options import AsJson, Config, Expires, Timeout, database_of
+from dubhe.times import local, stamp
 from protocols.jt808.commands import COMMANDS, GENERAL_RESPONSE, command_named, objection, ready
 from protocols.jt808.messages import MESSAGES
 from storage.areas import holders
@@ -140,7 +140,7 @@ def _readable(got: CommandResult) -> str:
     what = f"{MESSAGES[got.message_id].name} (command {got.id})"
     match got.state:
         case "queued":
-            return f"{what}: the terminal is offline; it is queued until {stamp(got.expires_at)}"
+            return f"{what}: the terminal is offline; it is queued until {local(got.expires_at)}"
         case "answered":
             reply = MESSAGES[got.reply_message_id].name if got.reply_message_id in MESSAGES else "an answer"
             lines = [f"{what}: {got.result} — {reply}"]

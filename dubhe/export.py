@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
@@ -18,9 +18,9 @@ from xml.sax.saxutils import escape
 
 import xlsxwriter
 
+from dubhe.times import moment, stamp
 from geofence.quality import Quality
 from storage.reader import TrackRow, track
-from tracks.week import BEIJING
 
 COLUMNS: Final = (
     "time", "terminal", "lat", "lon", "altitude_m", "speed_kmh", "course_deg", "valid", "alarm_bits", "status_bits", "mileage_km",
@@ -55,21 +55,6 @@ def write_track(url: str, who: str, *, start: str, stop: str, form: str, output:
     return counted.count
 
 
-FIRST_YEAR, LAST_YEAR = 1970, 2199
-
-
-def moment(text: str) -> datetime:
-    """A moment from ISO 8601; without a zone it is Beijing time, as on every clock where Dubhe runs."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or not FIRST_YEAR <= time.year <= LAST_YEAR:
-        msg = f"{text!r} is no time between {FIRST_YEAR} and {LAST_YEAR}; write 2026-11-25, 2026-11-25T08:00 or 2026-11-25T00:00Z"
-        raise ExportError(msg)
-    return time if time.tzinfo else time.replace(tzinfo=BEIJING)
-
-
 def _asked(rows: Iterator[TrackRow]) -> Iterator[TrackRow]:
     """The same rows, the first of them fetched: whoever is unknown is so before a heading is written."""
     first = next(rows, None)
@@ -101,11 +86,6 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
         raise ExportError(msg) from error
     with file:
         yield file
-
-
-def stamp(time: datetime | None, timespec: str = "seconds") -> str:
-    """A moment as the command line writes it, ISO 8601 in UTC; nothing for none."""
-    return time.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z") if time else ""
 
 
 def _exact(time: datetime) -> str:

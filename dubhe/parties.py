@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from dubhe.export import moment, stamp
 from dubhe.options import Colour, Config, database_of
+from dubhe.times import local, moment
 from storage.parties import add_party, join, leave, members
 
 Name = Annotated[str, typer.Argument(help="名称")]
@@ -45,7 +45,7 @@ def _app(kind: str, about: str) -> typer.Typer:
             rows = members(url, kind)
         typer.echo("id\tname\tplate\tfrom\tuntil")
         for row in rows:
-            typer.echo("\t".join((str(row.id), row.name, row.plate or "", stamp(row.valid_from), stamp(row.valid_until))))
+            typer.echo("\t".join((str(row.id), row.name, row.plate or "", local(row.valid_from), local(row.valid_until))))
 
     return app
 

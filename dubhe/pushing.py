@@ -11,10 +11,10 @@ import typer
 
 from dubhe.areas import TOLERANCE_M, CannotKeep, area_of
 from dubhe.drift import NOUNS, Here, Key, Standing, State, standings
-from dubhe.export import stamp
 from dubhe.keeper import Keeper, Outcome, stands_in, thing_of
 from dubhe.options import AsJson, Config, Expires, Timeout, database_of
 from dubhe.supervisor import database
+from dubhe.times import local, stamp
 from ingest.settings import Settings
 from protocols.jt808.header import V2019
 from protocols.jt808.kept import Kept
@@ -180,4 +180,4 @@ def _show(terminal: str, found: Sequence[Standing], silent: str, *, as_json: boo
     typer.echo("area\tkind\tname\tsent\tconfirmed\tstate")
     for each in found:
         state = f"{each.state} {CHINESE[each.state]}" + (f": {each.why}" if each.why else "")
-        typer.echo("\t".join((f"{each.noun} {each.id}", each.kind, each.name, stamp(each.sent_at), stamp(each.confirmed_at), state)))
+        typer.echo("\t".join((f"{each.noun} {each.id}", each.kind, each.name, local(each.sent_at), local(each.confirmed_at), state)))

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from dubhe.commands import command, commands
-from dubhe.export import stamp
 from dubhe.fleet import import_terminals, say
 from dubhe.options import Config, database_of
+from dubhe.times import local
 from storage.enrol import add_terminal, release_terminal
 from storage.roster import roster
+from tracks.plate import colour_words
 
 terminal_app = typer.Typer(help="Terminals of the registry 终端: who may connect.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -60,8 +61,9 @@ def list_(
         entries = roster(url, after=after, count=count)
     typer.echo("terminal\tplate\tcolour\tvetted\tedition\tmodel\tregistered\tonline since\tpeer")
     for each in entries:
-        times = [stamp(each.registered_at), stamp(each.online_since)]
-        cells = [each.terminal, each.plate, each.plate_colour, "yes" if each.vetted else "no", each.edition, each.model, *times, each.peer]
+        times = [local(each.registered_at), local(each.online_since)]
+        who = [each.terminal, each.plate, colour_words(each.plate_colour), "yes" if each.vetted else "no"]
+        cells = [*who, each.edition, each.model, *times, each.peer]
         typer.echo("\t".join("" if cell is None else str(cell) for cell in cells))
 
 

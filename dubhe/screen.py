@@ -14,6 +14,7 @@ from rich.text import Text
 from compliance.vehicles import SENTENCES, Reason
 from storage.incidents import Incident, counted
 from tracks.event import KINDS, Kind
+from tracks.week import BEIJING
 
 CHINESE: Final = {
     "entered": "进入围栏", "left": "离开围栏", "strayed": "偏离", "returned": "返回", "dwelt": "滞留", "overspeed_inside": "围栏内超速",
@@ -64,13 +65,14 @@ def chinese(word: str) -> str:
 
 
 def readable(line: Line, name: str) -> str:
-    """One line about it: when, who, what, where or why, how bad at the worst so far."""
+    """One line about it: when (UTC+8), who, what, where or why, how bad at the worst so far."""
     each, about = line.incident, KINDS[line.incident.kind]
     what = name if each.record_only else " ".join([name, *(" ".join(SENTENCES[reason]) for reason in Reason(each.reasons))]).strip()
     peak = f", {each.peak:.0f} {about.peak}" if about.peak else ""
     late = " (found late 补判)" if each.retrospective else ""
     record = " (for the record only 仅存档)" if each.record_only else ""
-    return f"{line.at:%H:%M:%S} {each.plate or each.terminal} {line.word} {chinese(line.word)}: {what}{peak}{late}{record}"
+    at = f"{line.at.astimezone(BEIJING):%H:%M:%S}"
+    return f"{at} {each.plate or each.terminal} {line.word} {chinese(line.word)}: {what}{peak}{late}{record}"
 
 
 class Plain:

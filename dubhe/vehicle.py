@@ -12,14 +12,15 @@ import typer
 
 from compliance.onboarding import Action, Refused, State, in_force
 from compliance.vehicles import LAPSES, SENTENCES, Reason, Standings, Verdict, verdict_at
-from dubhe.export import moment, stamp
 from dubhe.fleet import import_vehicles, say, write_template
 from dubhe.onboarding import act
 from dubhe.options import AsJson, Colour, Config, database_of
 from dubhe.supervisor import database
+from dubhe.times import local, moment, stamp
 from ingest.settings import Settings
 from storage.dossier import SECTIONS, VehicleRow, dossier, vehicle_list
 from storage.enrol import colour_of
+from tracks.plate import colour_words
 from tracks.week import BEIJING
 
 vehicle_app = typer.Typer(help="Vehicles of the registry 车辆: who may run, and why not.", no_args_is_help=True, rich_markup_mode=None)
@@ -87,7 +88,7 @@ def list_(
         vehicles, papers = vehicle_list(url)
     standings = Standings.of(papers, settings.policy)
     now = datetime.now(UTC)
-    horizon = stamp(now + timedelta(days=expiring or 0))
+    horizon = now + timedelta(days=expiring or 0)
     if not as_json:
         typer.echo("plate\tcolour\tclass\tstate\tterminal\tenterprise\tlines\tgroups\tverdict\tlapses\twhat")
     for vehicle in vehicles:
@@ -102,7 +103,7 @@ def list_(
             and (expiring is None or (told["lapses"] is not None and told["lapses"] <= horizon))
         )
         if wanted:
-            typer.echo(json.dumps(told, ensure_ascii=False) if as_json else _tabbed(told))
+            typer.echo(json.dumps(told, ensure_ascii=False, default=stamp) if as_json else _tabbed(told))
 
 
 def _check_known(option: str, word: str, known: Sequence[str]) -> None:
@@ -128,15 +129,16 @@ def _told(vehicle: VehicleRow, standings: Standings, now_s: int) -> dict[str, An
         "groups": vehicle.groups,
         "compliant": not reasons,
         "reasons": [reason.word for reason in reasons],
-        "lapses": None if lapses_s is None else stamp(datetime.fromtimestamp(lapses_s, UTC)),
+        "lapses": None if lapses_s is None else datetime.fromtimestamp(lapses_s, UTC),
         "lapsing": [reason.word for reason in what],
     }
 
 
 def _tabbed(told: dict[str, Any]) -> str:
-    names = ("plate", "colour", "class", "state", "terminal", "enterprise", "lines", "groups")
+    names = ("class", "state", "terminal", "enterprise", "lines", "groups")
     verdict = "compliant" if told["compliant"] else ",".join(told["reasons"])
-    return "\t".join([*(str(told[name]) for name in names), verdict, told["lapses"] or "", ",".join(told["lapsing"])])
+    who = [told["plate"], colour_words(told["colour"])]
+    return "\t".join([*who, *(told[name] for name in names), verdict, local(told["lapses"]), ",".join(told["lapsing"])])
 
 
 @vehicle_app.command()
@@ -178,11 +180,12 @@ def show(
 def _readable(vehicle: dict[str, Any], verdict: Verdict, when: datetime) -> Iterator[str]:
     """A vehicle for eyes; days of validity are the first and the last, in Beijing's time."""
     own = {name: value for name, value in vehicle.items() if name not in SECTIONS and value is not None and name not in {"id", "vetted"}}
-    yield f"{vehicle['plate']}  " + "  ".join(f"{name} {_plain(value)}" for name, value in own.items() if name != "plate")
-    yield f"at {stamp(when)} " + ("not compliant 不合规" if verdict.reasons else "compliant 合规")
+    own["plate_colour"] = colour_words(vehicle["plate_colour"])
+    yield f"{vehicle['plate']}  " + "  ".join(f"{name} {_shown(value)}" for name, value in own.items() if name != "plate")
+    yield f"at {local(when)} " + ("not compliant 不合规" if verdict.reasons else "compliant 合规")
     for reason, since in verdict.since_s.items():
         english, chinese = SENTENCES[reason]
-        yield f"  {reason.word}" + (f" since {stamp(datetime.fromtimestamp(since, UTC))}" if since else "") + f": {english} {chinese}"
+        yield f"  {reason.word}" + (f" since {local(datetime.fromtimestamp(since, UTC))}" if since else "") + f": {english} {chinese}"
     for name in SECTIONS:
         if rows := vehicle[name]:
             yield name
@@ -200,20 +203,19 @@ def _row(row: dict[str, Any]) -> str:
         valid = f"  {first} – {last}"
     about = row.pop("about", {})
     if superseded := row.pop("superseded_at", None):
-        about = about | {"superseded": _plain(superseded)}
-    words = [str(_plain(value)) for value in row.values() if value not in {None, ""}] + [f"{name} {value}" for name, value in about.items()]
+        about = about | {"superseded": _shown(superseded)}
+    words = [str(_shown(value)) for value in row.values() if value not in {None, ""}] + [f"{name} {value}" for name, value in about.items()]
     return "  ".join(words) + valid
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - columns are of many kinds
-    """Times and days as text."""
-    match value:
-        case datetime():
-            return stamp(value)
-        case date():
-            return value.isoformat()
-        case _:
-            return value
+def _shown(value: Any) -> Any:  # noqa: ANN401 - columns are of many kinds
+    """Times for eyes, and all else as it is: a day is written as JSON has it, too."""
+    return local(value) if isinstance(value, datetime) else value
+
+
+def _plain(value: date) -> str:
+    """Times and days for JSON."""
+    return stamp(value) if isinstance(value, datetime) else value.isoformat()
 
 
 def _colour(text: str) -> int | None:

@@ -14,13 +14,11 @@ from storage.connect import Conn, connect
 from storage.errors import StoreError
 from storage.registry import LOCK
 from storage.text import clean, is_name, plate_of
+from tracks.plate import COLOURS as WORDS
 from tracks.terminal import canonical
 
-COLOURS: Final = {
-    "未上牌": 0, "unplated": 0, "蓝": 1, "blue": 1, "黄": 2, "yellow": 2, "黑": 3, "black": 3, "白": 4, "white": 4,
-    "绿": 5, "green": 5, "其他": 9, "other": 9, "农黄": 91, "农绿": 92, "黄绿": 93, "渐变绿": 94,
-}  # fmt: skip
-"""Plate colours of JT/T 697.7-2014 §5.6 by name."""
+COLOURS: Final = {word: number for number, words in WORDS.items() for word in words}
+"""Plate colours by their words."""
 
 _BEGIN: Final = """
 INSERT INTO onboarding (vehicle_id, at, action, state, by)
@@ -173,14 +171,16 @@ FIELD_DIGITS: Final = (12, 20)
 
 
 def colour_of(text: str) -> int:
-    """The plate colour of JT/T 697.7 by its name or number. Raises `EnrolError`."""
-    word = text.strip().lower().removesuffix("色")
-    if word.isdecimal() and int(word) in COLOURS.values():
-        return int(word)
-    if not word:
+    """The plate colour of JT/T 697.7 by its name or number, or by both names as lists show it. Raises `EnrolError`."""
+    words = text.lower().split()
+    if not words:
         msg = f"a plate needs its colour 缺少车牌颜色: {', '.join(COLOURS)} or their numbers"
         raise EnrolError(msg)
-    if word not in COLOURS:
+    if len(words) == 1 and words[0].isdecimal() and int(words[0]) in WORDS:
+        return int(words[0])
+    numbers = {COLOURS.get(word.removesuffix("色")) for word in words}
+    number = numbers.pop()
+    if numbers or number is None:
         msg = f"plate colour {clean(text)!r} is none of {', '.join(COLOURS)} or their numbers"
         raise EnrolError(msg)
-    return COLOURS[word]
+    return number

@@ -16,6 +16,7 @@ from storage.fleet import papers_of
 from storage.registry import LOCK
 from storage.text import clean, plate_of
 from tracks.paper import PaperBatch
+from tracks.plate import colour_words
 
 Steps = Sequence[tuple[str, str, str, str]]
 """Action, the state it leads to, by whom, for what reason."""
@@ -88,7 +89,7 @@ def find_vehicle(conn: Conn, plate: str, colour: int | None) -> int:
         "SELECT id, plate_colour FROM vehicles WHERE plate = %s AND plate_colour = coalesce(%s, plate_colour)", (plate_of(plate), colour)
     ).fetchall()
     if len(found) != 1:
-        colours = ", ".join(str(each) for _, each in found)
+        colours = ", ".join(colour_words(each) for _, each in found)
         msg = f"{len(found)} vehicles have the plate {clean(plate)!r}; say --colour, one of {colours} 请指定车牌颜色"
         raise UnknownVehicle(msg if found else f"no vehicle has the plate {clean(plate)!r} 车辆未登记; `dubhe vehicle import` enters it")
     return int(found[0][0])

@@ -79,8 +79,8 @@ def test_nobody_acts_without_a_name() -> None:
         ({"heard_at": NOW - timedelta(hours=25)}, ["its terminal was not heard within 24 hours"]),
         ({"heard_at": None}, ["its terminal was not heard within 24 hours"]),
         ({"heard_at": None, "registered": None, "reasons": Reason.TERMINAL_UNBOUND}, ["no terminal is bound"]),
-        ({"registered": ("川A54321", 2)}, ["its terminal registered (0x0100) for 川A54321, colour 2"]),
-        ({"registered": ("川A12345", 1)}, ["its terminal registered (0x0100) for 川A12345, colour 1"]),
+        ({"registered": ("川A54321", 2)}, ["its terminal registered (0x0100) for 川A54321, yellow 黄"]),
+        ({"registered": ("川A12345", 1)}, ["its terminal registered (0x0100) for 川A12345, blue 蓝"]),
         ({"registered": ("", 2)}, ["its terminal registered (0x0100) for no plate"]),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -36,15 +37,44 @@ def test_a_sheet_that_cannot_be_read_is_one_sentence(dubhe: Dubhe, tmp_path: Pat
     assert (code, out, len(said.splitlines()), why in said) == (2, "", 1, True)
 
 
-def test_times_are_those_of_utc_whatever_zone_the_database_has(dubhe: Dubhe, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_shown_as_they_are_entered_and_told_to_programs_in_utc(
+    dubhe: Dubhe, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_terminal(database_url, "13800138000", "沪A38000", "黄")
     dubhe("line", "add", "71路")
-    dubhe("line", "assign", "71路", "沪A38000", "--from", "2026-01-01T08:00+08:00")
+    dubhe("line", "assign", "71路", "沪A38000", "--from", "2026-01-01T08:00")
     rows(database_url, "UPDATE terminals SET last_registered_at = '2026-01-01 00:00:00.5Z' RETURNING 1")
-    monkeypatch.setenv("PGTZ", "Asia/Shanghai")
+    (tmp_path / "a.csv").write_text("plate,plate_colour,carrier_until\n沪A38000,黄,2099-01-31\n", encoding="utf-8")
+    dubhe("vehicle", "import", str(tmp_path / "a.csv"))
+    monkeypatch.setenv("PGTZ", "America/New_York")
 
-    assert "2026-01-01T00:00:00Z" == dubhe("line", "list")[1].splitlines()[1].split("\t")[3]
-    assert "2026-01-01T00:00:00Z" == dubhe("terminal", "list")[1].splitlines()[1].split("\t")[6]
+    assert "2026-01-01T08:00:00+08:00" == dubhe("line", "list")[1].splitlines()[1].split("\t")[3]
+    assert "2026-01-01T08:00:00+08:00" == dubhe("terminal", "list")[1].splitlines()[1].split("\t")[6]
+    assert "2099-02-01T00:00:00+08:00" == dubhe("vehicle", "list")[1].splitlines()[1].split("\t")[9]
+    shown = dubhe("vehicle", "show", "沪A38000", "--at", "2099-02-01T08:00")[1]
+    assert "at 2099-02-01T08:00:00+08:00 not compliant" in shown
+    assert "carrier_insurance_expired since 2099-02-01T00:00:00+08:00" in shown
+    assert "Z" not in shown.replace("VIN", "")
+
+    assert "2099-01-31T16:00:00Z" == json.loads(dubhe("vehicle", "list", "--json")[1])["lapses"]
+    told = json.loads(dubhe("vehicle", "show", "沪A38000", "--at", "2099-02-01T08:00", "--json")[1])
+    assert ("2099-02-01T00:00:00Z", "2099-01-31T16:00:00Z") == (told["verdict"]["at"], told["vehicle"]["papers"][0]["valid_until"])
+    assert "+08:00" not in json.dumps(told)
+
+
+def test_plate_colours_are_shown_in_words_that_may_be_given_back(dubhe: Dubhe, database_url: str) -> None:
+    add_terminal(database_url, "13800138000", "沪A38000", "黄")
+    add_terminal(database_url, "13800138001", "沪A38000", "94")
+    lists = [dubhe(*words)[1].splitlines()[1:] for words in (("vehicle", "list"), ("terminal", "list"))]
+
+    assert [["yellow 黄", "gradient_green 渐变绿"], ["yellow 黄", "gradient_green 渐变绿"]] == [
+        [line.split("\t")[place] for line in lines] for lines, place in zip(lists, (1, 2), strict=True)
+    ]
+    assert "say --colour, one of yellow 黄, gradient_green 渐变绿" in dubhe("vehicle", "show", "沪A38000")[2]
+    assert "plate_colour yellow 黄" in dubhe("vehicle", "show", "沪A38000", "--colour", "yellow 黄")[1]
+    assert [2, 94] == [json.loads(line)["colour"] for line in dubhe("vehicle", "list", "--json")[1].splitlines()]
+    assert 2 == json.loads(dubhe("vehicle", "show", "沪A38000", "--colour", "黄色", "--json")[1])["vehicle"]["plate_colour"]
+    assert "plate colour 'yellow 绿' is none of" in dubhe("vehicle", "show", "沪A38000", "--colour", "yellow 绿")[2]
 
 
 @pytest.mark.parametrize("when", ["yesterday", "0001-01-01", "0001-01-01T00:00:00", "9999-12-31T23:59:59", "9999-12-31T23:59:59-08:00"])

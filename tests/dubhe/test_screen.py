@@ -19,14 +19,14 @@ SKIPPED = replace(STRAY, id=9, kind=Kind.SHORTCUT, ended_at=ENDED)
 @pytest.mark.parametrize(
     ("incident", "word", "line"),
     [
-        (STRAY, "strayed", "05:48:56 沪A00003 strayed 偏离: 71路, 214 m from the corridor"),
-        (replace(STRAY, plate=""), "strayed", "05:48:56 13900000003 strayed 偏离: 71路, 214 m from the corridor"),
-        (replace(STRAY, kind=Kind.INSIDE), "entered", "05:48:56 沪A00003 entered 进入围栏: 71路"),
-        (replace(STRAY, retrospective=True, kind=Kind.INSIDE), "left", "05:48:56 沪A00003 left 离开围栏: 71路 (found late 补判)"),
+        (STRAY, "strayed", "13:48:56 沪A00003 strayed 偏离: 71路, 214 m from the corridor"),
+        (replace(STRAY, plate=""), "strayed", "13:48:56 13900000003 strayed 偏离: 71路, 214 m from the corridor"),
+        (replace(STRAY, kind=Kind.INSIDE), "entered", "13:48:56 沪A00003 entered 进入围栏: 71路"),
+        (replace(STRAY, retrospective=True, kind=Kind.INSIDE), "left", "13:48:56 沪A00003 left 离开围栏: 71路 (found late 补判)"),
         (
             replace(STRAY, reasons=Reason.CARRIER_INSURANCE_EXPIRED, record_only=True),
             "strayed",
-            "05:48:56 沪A00003 strayed 偏离: 71路, 214 m from the corridor (for the record only 仅存档)",
+            "13:48:56 沪A00003 strayed 偏离: 71路, 214 m from the corridor (for the record only 仅存档)",
         ),
     ],
 )
@@ -36,7 +36,7 @@ def test_a_line_says_when_who_what_where_and_how_bad(incident: Incident, word: s
 
 def test_a_line_about_running_says_what_forbids_it() -> None:
     running = replace(STRAY, kind=Kind.NON_COMPLIANT_RUNNING, subject=0, reasons=Reason.CARRIER_INSURANCE_EXPIRED, peak=43.2)
-    line = "05:48:56 沪A00003 non_compliant_running 不合规运营: the carrier liability insurance has expired 承运人责任险已过期, 43 km/h"
+    line = "13:48:56 沪A00003 non_compliant_running 不合规运营: the carrier liability insurance has expired 承运人责任险已过期, 43 km/h"
 
     assert line == readable(Line(BEGAN, "non_compliant_running", running), "")
 
@@ -61,5 +61,5 @@ def test_plain_lines_tell_each_incident_once_and_calls_only_as_a_number() -> Non
     assert ["strayed" in line for line in first] == [True, True]
     assert 1 == len(again)
     assert "arrived 到站 1" in again[0]
-    assert "05:50:44 沪A00003 returned 返回: 71路" in returned[0]
+    assert "13:50:44 沪A00003 returned 返回: 71路" in returned[0]
     assert 2 == len(returned)

@@ -12,6 +12,7 @@ from protocols.jt808.header import V2011, V2013, V2019
 from protocols.jt808.messages.registry import declare
 from protocols.parts import Count, Several
 from protocols.text import CountedText, FixedText, RestText, decode
+from tracks.plate import COLOURS
 
 EMPTY = Struct()
 GENERAL_RESPONSE = Struct("reply_serial" / Int16ub, "reply_id" / Int16ub, "result" / Int8ub)
@@ -50,19 +51,7 @@ REGISTER = {
 REGISTER_BYTES: Final = {V2011: 25, V2013: 37, V2019: 76}
 """Everything before the plate."""
 
-PLATE_COLOURS: Final = {
-    0: "none",
-    1: "blue",
-    2: "yellow",
-    3: "black",
-    4: "white",
-    5: "green",
-    9: "other",
-    91: "agricultural_yellow",
-    92: "agricultural_green",
-    93: "yellow_green",
-    94: "gradient_green",
-}
+PLATE_COLOURS: Final = {number: words.english for number, words in COLOURS.items()} | {0: "none"}
 """JT/T 697.7; 0 says that the vehicle has no plate and the text is its VIN."""
 
 _PLATE_LIKE: Final = re.compile(r"[\u4e00-\u9fff][0-9A-Z\u4e00-\u9fff]{5,9}|[0-9A-HJ-NPR-Z]{17}|")

@@ -1,0 +1,39 @@
+"""Times on the command line: how people write them, how they are shown to people, and how programs get them.
+
+People write and read UTC+8, the zone of every clock where Dubhe runs: a time without a zone is meant so, and what a command prints for
+eyes says so (+08:00), whatever zone the machine or the database has. JSON and files are for programs: UTC with Z.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tracks.week import BEIJING
+
+FIRST_YEAR, LAST_YEAR = 1970, 2199
+
+
+class TimeError(ValueError):
+    """What is no time that can be meant, with the cure."""
+
+
+def moment(text: str) -> datetime:
+    """A moment from ISO 8601; without a zone it is UTC+8."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or not FIRST_YEAR <= time.year <= LAST_YEAR:
+        msg = f"{text!r} is no time between {FIRST_YEAR} and {LAST_YEAR}; write 2026-11-25, 2026-11-25T08:00 or 2026-11-25T00:00Z"
+        raise TimeError(msg)
+    return time if time.tzinfo else time.replace(tzinfo=BEIJING)
+
+
+def local(time: datetime | None) -> str:
+    """A moment for people, ISO 8601 in UTC+8; nothing for none."""
+    return time.astimezone(BEIJING).isoformat(timespec="seconds") if time else ""
+
+
+def stamp(time: datetime | None, timespec: str = "seconds") -> str:
+    """A moment for programs, ISO 8601 in UTC; nothing for none."""
+    return time.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z") if time else ""
