@@ -97,12 +97,12 @@ DIRECTION: Final = np.array([END, GOOD, NEUTRAL, NEUTRAL, NEUTRAL, NEUTRAL, NEUT
 """What it says about direction, unless it shows one."""
 
 FOLLOW: Final = np.dtype(
-    [("course", "u1"), ("nowhere", "?"), ("strayed", "?"), ("excused", "?"), ("corridor", "i8"), ("chainage_m", "f8"), ("seen_us", "i8"),
+    [("course", "u1"), ("nowhere", "?"), ("excused", "?"), ("corridor", "i8"), ("chainage_m", "f8"), ("seen_us", "i8"),
      ("driven_m", "f8"), ("back_us", "i8"), ("maybe", "i8"), ("maybe_m", "f8"), ("maybe_us", "i8"),
      ("shadow", "i8"), ("shadow_m", "f8"), ("shadow_us", "i8"), ("beside_m", "f8")]
 )  # fmt: skip
 """`corridor`: the one last followed (0: none), `chainage_m` and `seen_us`: where and when (0: unknown), `driven_m`: the way since.
-`nowhere`: the fix before was; `strayed`: some fix since then was; `excused`: by a detour. `back_us`: well within some corridor since then
+`nowhere`: the fix before was; `excused`: some fix since then was, by a detour. `back_us`: well within some corridor since then
 (0: it is not). `maybe…`: where the fix before may have been. `shadow`: the corridor that
 it runs along outside, `shadow_m`: where, `shadow_us`: since when, `beside_m`: how far it has come so."""
 
@@ -232,7 +232,7 @@ def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, sight: 
     agrees = sight.corridor[there] == mine["maybe"]
     agrees &= np.abs(sight.chainage_m[there] - mine["maybe_m"]) <= _reach_m(track.time_us[fix] - mine["maybe_us"])
     seen = np.select(
-        [~sight.driven[at], sight.terminus[at], sight.near[there] & agrees, here >= 0, there >= 0, sight.count[at] > 0],
+        [~sight.driven[at], sight.terminus[at], sight.places[there] & agrees, here >= 0, there >= 0, sight.count[at] > 0],
         [SEEN.IDLE, SEEN.TERMINUS, SEEN.CONFIRMED, SEEN.FOLLOWED, SEEN.BESIDE, SEEN.CROSSING],
         SEEN.NOWHERE,
     )
@@ -253,7 +253,7 @@ def _after_silence(track: TrackBatch, fix: Index, mine: Memory) -> Memory:
     long = gap & (track.lapse_s[fix] > LOST_S)
     mine["course"][gap & (mine["course"] == COURSE.FOLLOWING)] = COURSE.OFF
     mine["course"][long] = COURSE.LOST
-    for name in ("seen_us", "back_us", "maybe", "nowhere", "strayed", "shadow"):
+    for name in ("seen_us", "back_us", "maybe", "nowhere", "shadow"):
         mine[name][gap] = 0
     mine["driven_m"] += track.moved_m[fix]
     return mine
@@ -332,8 +332,7 @@ def _tell(at: Index, sight: Sight, found: _Found, mine: Memory, *, here: Index, 
     found.back_us[at] = np.where(mine["back_us"] != 0, mine["back_us"], ABSENT)
     found.since_us[at] = np.where(from_start, mine["maybe_us"], ABSENT)
     found.long[at] = nowhere & mine["nowhere"]
-    left_out = confirmed & same & (mine["seen_us"] != 0) & ~mine["excused"]
-    left_out &= mine["strayed"] | (mine["course"] == COURSE.FOLLOWING)
+    left_out = confirmed & same & (mine["seen_us"] != 0) & ~mine["excused"] & ~sight.backward[there]
     found.skipped_m[at] = np.where(left_out, ahead_m - mine["driven_m"], 0.0)
     found.left_us[at], found.joined_us[at] = mine["seen_us"], mine["maybe_us"]
 
@@ -351,7 +350,6 @@ def _remember(at: Index, sight: Sight, found: _Found, mine: Memory, *, time_us: 
     after["seen_us"] = np.where(known, time_us, np.where(apart, 0, mine["seen_us"]))
     after["driven_m"] = np.where(known | apart, 0.0, mine["driven_m"])
     after["nowhere"] = nowhere
-    after["strayed"] = ~known & ~apart & (mine["strayed"] | nowhere)
     after["excused"] = ~known & ~apart & (mine["excused"] | (nowhere & sight.excused[at]))
     kept = np.where(seen == SEEN.BESIDE, mine["maybe"], 0)
     after["maybe"] = np.where(candidate, sight.corridor[there], kept)

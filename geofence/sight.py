@@ -34,6 +34,8 @@ class Sight:
     chainage_m: Metres
     away_m: Metres
     near: Mask
+    places: Mask
+    """Well within, and the corridor comes by only there or the vehicle moves: one that stands where it comes by twice may be on either."""
     covered: Mask
     """One per fix: well within the width of some corridor in force, whichever way it drives."""
     forward: Mask
@@ -56,10 +58,11 @@ class Sight:
         count = np.bincount(whose, minlength=len(fix))
         turn_deg = apart_deg(track.course_deg[fix[whose]] - index.course_deg[segment])
         moving = track.speed_kmh[fix[whose]] >= MOVING_KMH
+        alone = np.bincount(passages.pair, minlength=len(row))[passages.pair] == 1
         excused = (count[at] == 0) & index.excused(lon, lat, row, track.terminal_id[driven], track.time_us[driven])
         terminus = _any(at[index.at_terminus(lon, lat, row)], len(fix))
-        alone = np.flatnonzero((count[at] == 0) & ~excused & ~terminus[at] & (track.speed_kmh[driven] >= MOVING_KMH))
-        shadow, shadow_m = _shadows(index, track, driven[alone], row[alone], at[alone], count=len(fix))
+        apart = np.flatnonzero((count[at] == 0) & ~excused & ~terminus[at] & (track.speed_kmh[driven] >= MOVING_KMH))
+        shadow, shadow_m = _shadows(index, track, driven[apart], row[apart], at[apart], count=len(fix))
         return cls(
             driven=served,
             terminus=terminus,
@@ -70,6 +73,7 @@ class Sight:
             chainage_m=np.append(passages.chainage_m, 0.0),
             away_m=np.append(passages.away_m, np.inf),
             near=np.append(passages.near, False),
+            places=np.append(passages.near & (moving | alone), False),
             covered=_any(whose[passages.near], len(fix)),
             forward=np.append(moving & (turn_deg <= PARALLEL_DEG), False),
             backward=np.append(moving & (turn_deg >= 180 - PARALLEL_DEG) & index.directed[corridor], False),

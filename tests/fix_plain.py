@@ -64,7 +64,6 @@ class _Terminal:
             "seen_us": 0,
             "driven": 0.0,
             "nowhere": False,
-            "strayed": False,
             "maybe": None,
             "back_us": 0,
             "shadow": None,
@@ -270,22 +269,24 @@ class _Terminal:
             moving = fix["speed_kmh"] >= sight.MOVING_KMH
             passage["forward"] = moving and turn <= 60
             passage["backward"] = moving and turn >= 120 and passage["directed"]
+            passage["alone"] = [each["corridor"] for each in found].count(passage["corridor"]) == 1
             passage["parallel"] = not moving or turn <= 60 or turn >= 120
         return found
 
-    def corridor_rule(self, fix: Fix) -> list[Said]:  # noqa: C901, PLR0912 - likewise
+    def corridor_rule(self, fix: Fix) -> list[Said]:  # noqa: C901 - likewise
         if not self.plain.corridors:
             return []
         c, now = self.course, fix["time_us"]
         if fix["gap"]:
             lapse_s = (now - fix["previous"]["time_us"]) / 1e6 if fix["previous"] else math.inf
             c["state"] = "lost" if lapse_s > following.LOST_S else "off" if c["state"] == "following" else c["state"]
-            c |= {"seen_us": 0, "back_us": 0, "maybe": None, "nowhere": False, "strayed": False, "shadow": None}
+            c |= {"seen_us": 0, "back_us": 0, "maybe": None, "nowhere": False, "shadow": None}
         c["driven"] += fix["moved"]
         passages = self.passages(fix)
         here, there = self.choose(fix, passages)
         maybe = c["maybe"]
-        agrees = there and there["near"] and maybe and maybe["corridor"] == there["corridor"]
+        places = there and there["near"] and (fix["speed_kmh"] >= sight.MOVING_KMH or there["alone"])
+        agrees = places and maybe and maybe["corridor"] == there["corridor"]
         agrees = agrees and abs(there["chainage"] - maybe["chainage"]) <= _reach(now - maybe["us"])
         if any(
             distance_m(fix["lon"], fix["lat"], *end[:2]) <= corridor.terminus_m
@@ -306,11 +307,9 @@ class _Terminal:
         old_maybe = c["maybe"]
         c["nowhere"] = seen == "nowhere"
         if placed:
-            c |= {"corridor": placed["corridor"], "chainage": placed["chainage"], "seen_us": now, "driven": 0.0, "strayed": False}
+            c |= {"corridor": placed["corridor"], "chainage": placed["chainage"], "seen_us": now, "driven": 0.0}
         elif seen == "terminus":
-            c |= {"seen_us": 0, "driven": 0.0, "strayed": False}
-        elif seen == "nowhere":
-            c["strayed"] = True
+            c |= {"seen_us": 0, "driven": 0.0}
         c["maybe"] = old_maybe if seen == "beside" else None
         if there and there["near"] and seen not in {"terminus", "confirmed"}:
             c["maybe"] = {"corridor": there["corridor"], "chainage": there["chainage"], "us": now}
@@ -413,7 +412,7 @@ class _Terminal:
             seen == "confirmed"
             and there["corridor"] == subject
             and c["seen_us"]
-            and (c["strayed"] or c["state"] == "following")
+            and not there["backward"]
             and skipped > 500
         ):
             times = {"since_us": c["seen_us"], "until_us": c["maybe"]["us"], "measure": skipped, "level": Level.WARNING}

@@ -88,6 +88,7 @@ HAIRPIN = road((0, 0), (2000, 0), (2000, 60), (0, 60))
 WIDE_HAIRPIN = road((0, 0), (2000, 0), (2000, 300), (0, 300))
 LOLLIPOP = road((0, 0), (2000, 0), (2000, 1000), (3000, 1000), (3000, 0), (2000, 0), (0, 0))
 DETOURING = road((0, 0), (1500, 0), (1500, 1200), (2500, 1200), (2500, 0), (5000, 0))
+SPUR = road((0, 0), (3000, 0), (3000, 600), (3000, 0), (6000, 0))
 ROUNDABOUT = road((0, 0), (2970, 0), (3000, -30), (3030, 0), (6000, 0))
 
 STRAYING = ((0, 0), (2000, 0), (2000, 200), (2600, 200), (2600, 0), (6000, 0))
@@ -135,6 +136,10 @@ ROADS = [
     Scene("a narrow hairpin", [HAIRPIN], drive((0, 0), (2000, 0), (2000, 60), (0, 60), sigma=6), []),
     Scene("a narrow hairpin, every 30 s", [HAIRPIN], drive((0, 0), (2000, 0), (2000, 60), (0, 60), every=30, sigma=6), []),
     Scene("a wide hairpin cut short", [WIDE_HAIRPIN], drive((0, 0), (500, 0), (500, 300), (0, 300)), [Incident("shortcut", 56, 76)]),
+    Scene("a hairpin cut between legs so near that the width is never left", [road((0, 0), (2500, 0), (2500, 110), (0, 110))], drive((0, 0), (1500, 0), (1500, 110), (0, 110)), [Incident("shortcut", 150, 170)]),
+    Scene("a spur left out", [SPUR], drive((0, 0), (6000, 0)), [Incident("shortcut", 300, 310)]),
+    Scene("a spur served", [SPUR], drive((0, 0), (3000, 0), (3000, 600), Wait(60), (3000, 0), (6000, 0), sigma=6), []),
+    Scene("out and back on one carriageway, heard first while standing on the way back", [LOLLIPOP], drive((1500, 0), Wait(60), (0, 0)), []),
     Scene("a loop line, three rounds", [SQUARE], drive((0, 0), *[(1500, 0), (1500, 1500), (0, 1500), (0, 0)] * 3, sigma=6), []),
     Scene("a loop line, backwards", [SQUARE], drive((0, 0), (0, 1500), (1500, 1500), (1500, 0), (0, 0)), [Incident("wrong_direction", 0, 600)], every=31),
     Scene("a loop line, from its middle on", [SQUARE], drive((1500, 700), (1500, 1500), (0, 1500), (0, 0), (1500, 0), (1500, 700), sigma=6), []),
