@@ -408,13 +408,7 @@ class _Terminal:
                 about |= {"amount": abs(there["chainage"] - c["maybe"]["chainage"]), "since_us": c["maybe"]["us"]}
         said.append((Kind.WRONG_DIRECTION, subject, direction, about))
         skipped = ahead - c["driven"]
-        if (
-            seen == "confirmed"
-            and there["corridor"] == subject
-            and c["seen_us"]
-            and not there["backward"]
-            and skipped > 500
-        ):
+        if seen == "confirmed" and there["corridor"] == subject and c["seen_us"] and not there["backward"] and skipped > 500:
             times = {"since_us": c["seen_us"], "until_us": c["maybe"]["us"], "measure": skipped, "level": Level.WARNING}
             said.append((Kind.SHORTCUT, subject, "moment", times))
         return said
