@@ -30,6 +30,7 @@ Said = dict[str, tuple[int, Any]]
 class ImportReport:
     """What became of a sheet."""
 
+    rows: int = 0
     taken: int = 0
     problems: list[Problem] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
@@ -81,7 +82,11 @@ def import_terminals(url: str, sheet: bytes) -> ImportReport:
 
 
 def say(file: Path, report: ImportReport) -> NoReturn:
-    """Print what became of a file, and end: with exit status 1 when a row was refused."""
+    """Print what became of a file, and end: with exit status 1 when a row was refused. Raises `Wrong` when there was none."""
+    if not report.rows and not report.problems:
+        remarks = "those that begin with # are remarks, and not read 以 # 开头的行不导入"
+        msg = f"{file} has no rows 表中没有数据行: write one line for each below the headings; {remarks}"
+        raise Wrong(msg)
     for problem in report.problems:
         typer.echo(f"{file}, {problem}", err=True)
     if report.unread:
@@ -105,6 +110,7 @@ def _readable_rows(rows: Iterator[Line], report: ImportReport) -> Iterator[Line]
     try:
         for line in rows:
             number = line.number
+            report.rows += 1
             yield line
     except SheetError as error:
         report.problems.append(Problem(number + 1, "", "", f"{error}; the rows before it have been read 之前的行已读取"))
@@ -120,7 +126,10 @@ def _agree(entry: Entry, number: int, said: Said) -> None:
 
 
 def write_template(file: Path) -> None:
-    """An empty sheet: headings, and two remarks that explain them and show an example."""
+    """An empty sheet: headings, and two remarks that explain them and show an example. Raises `Wrong`."""
+    if file.exists():
+        msg = f"{file} is there already and is not overwritten 文件已存在，不会覆盖; name another"
+        raise Wrong(msg)
     if file.suffix.lower() not in {".csv", ".xlsx"}:
         msg = f"{file} is neither .csv nor .xlsx"
         raise Wrong(msg)

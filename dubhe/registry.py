@@ -43,7 +43,10 @@ def import_(
     ],
     config: Config = None,
 ) -> None:
-    """Enter many from a sheet 批量导入; a row that cannot be taken is reported with its cure, and the exit status is 1."""
+    """Enter many from a sheet 批量导入; a row that cannot be taken is reported with its cure.
+
+    Exit status: 0 all rows taken, 1 not all, 2 the sheet cannot be read or has no rows.
+    """
     sheet = file.read_bytes()
     with database_of(config) as url:
         report = import_terminals(url, sheet)

@@ -20,6 +20,7 @@ from dubhe.times import local, moment, stamp
 from ingest.settings import Settings
 from storage.dossier import SECTIONS, VehicleRow, dossier, vehicle_list
 from storage.enrol import colour_of
+from storage.parties import require_party
 from tracks.plate import colour_words
 from tracks.week import BEIJING
 
@@ -30,6 +31,8 @@ By = Annotated[str, typer.Option("--by", metavar="NAME", help="who does it 操�
 Why = Annotated[str, typer.Option("--reason", help="why 原因")]
 
 LAPSED: Final = Reason(sum(LAPSES))
+PARTIES: Final = {"line": "lines", "group": "groups", "enterprise": "enterprise"}
+"""Kind of party → where the list has the names of a vehicle's, with 、 between."""
 
 
 @vehicle_app.command("import")
@@ -46,12 +49,11 @@ def import_(
 
     A new vehicle is a draft until it is submitted and approved. A paper with a later end is a renewal, another row beside the old one;
     an empty cell says nothing; importing the same twice changes nothing. A row that cannot be taken is reported with line, column,
-    value and cure, and the exit status is 1.
+    value and cure.
+
+    Exit status: 0 all rows taken, 1 not all, 2 nothing done: the sheet cannot be read or has no rows, or the template is there already.
     """
     if template:
-        if file.exists():
-            typer.echo(f"dubhe: {file} is there already and is not overwritten 文件已存在，不会覆盖", err=True)
-            raise typer.Exit(1)
         write_template(file)
         typer.echo(f"{file} is written; lines that begin with # are not read 以 # 开头的行不导入")
         return
@@ -84,7 +86,9 @@ def list_(
     _check_known("--state", state, list(State))
     _check_known("--reason", reason, [each.word for each in SENTENCES])
     settings = Settings.load(config)
+    parties = {"line": line, "group": group, "enterprise": enterprise}
     with database(settings) as url:
+        only = {kind: require_party(url, kind, name) for kind, name in parties.items() if name}
         vehicles, papers = vehicle_list(url)
     standings = Standings.of(papers, settings.policy)
     now = datetime.now(UTC)
@@ -95,9 +99,7 @@ def list_(
         told = _told(vehicle, standings, int(now.timestamp()))
         wanted = (
             state in {"", told["state"]}
-            and all(
-                name in {"", *told[kind].split("、")} for kind, name in (("lines", line), ("groups", group), ("enterprise", enterprise))
-            )
+            and all(name in getattr(vehicle, PARTIES[kind]).split("、") for kind, name in only.items())
             and (not reason or reason in told["reasons"])
             and not (non_compliant and not told["reasons"])
             and (expiring is None or (told["lapses"] is not None and told["lapses"] <= horizon))

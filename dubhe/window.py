@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import socket
 import sys
+from typing import Final
 
 import uvicorn
 
@@ -14,11 +17,24 @@ from ingest import metrics
 from ingest.settings import Settings, host_port
 from ingest.worker import EX_CONFIG
 
+log: Final = logs.get("dubhe.window")
+
+
+class _Server(uvicorn.Server):
+    """Tells where it listens, once it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for server in self.servers:
+            for each in server.sockets:
+                host, port = each.getsockname()[:2]
+                log.info("listening", http=f"[{host}]:{port}" if ":" in host else f"{host}:{port}", pid=os.getpid())
+
 
 async def _run(settings: Settings, url: str) -> int:
     host, port = host_port(settings.http_listen)
     app = Window(url=url, gateway=host_port(settings.tcp_listen), metrics=metrics.exposition).app()
-    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False))
+    server = _Server(uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -36,7 +52,6 @@ def main() -> int:
     """Serve until told to stop; settings, database URL and name come as three lines on standard input."""
     settings, url, _name = Settings.from_json(sys.stdin.readline()), sys.stdin.readline().strip(), sys.stdin.readline()
     logs.configure(settings.log_level, settings.log_format)
-    log = logs.get("dubhe.window")
     try:
         return asyncio.run(_run(settings, url))
     except (OSError, SystemExit) as error:  # uvicorn exits by itself when the port cannot be had

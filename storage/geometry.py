@@ -17,6 +17,7 @@ from psycopg import sql
 from storage.connect import Conn, Line, connect, hear
 from storage.errors import StoreError
 from storage.jsonb import jsonb
+from storage.parties import unknown_party
 from storage.text import clean, plate_of
 from tracks.terminal import canonical
 
@@ -87,11 +88,10 @@ _NAMED: Final = {
 }
 """Kind of party → how one is found by its name."""
 _CURES: Final = {
-    "line": "`dubhe line add` enters one",
-    "group": "`dubhe group add` enters one",
     "terminal": "`dubhe terminal add` enters a terminal",
     "vehicle": "`dubhe vehicle import` or `dubhe terminal add --plate` a vehicle; a line is written line:71路, a group group:一车队",
 }
+"""Of terminals and vehicles; lines and groups say it themselves."""
 _NAMES: Final = """
 SELECT s.id, ARRAY(
     SELECT 'terminal:' || name FROM terminals WHERE id = ANY(s.terminals)
@@ -169,6 +169,8 @@ def _named(conn: Conn, said: str) -> list[str]:
     for each in kinds:
         if found := conn.execute(_NAMED[each], values).fetchall():
             return [party for (party,) in found]
+    if kinds[0] not in _CURES:
+        raise UnknownParty(unknown_party(conn, kind, name))
     msg = f"no {' or '.join(kinds)} is called {clean(name)!r} 未登记; {'; '.join(_CURES[each] for each in kinds)}"
     raise UnknownParty(msg)
 

@@ -15,8 +15,10 @@ from storage.connect import Conn, connect
 from storage.enrol import EnrolError, colour_of
 from storage.onboarding import UnknownVehicle, find_vehicle
 from storage.text import clean
+from tracks.words import alike, did_you_mean
 
-TABLES: Final = {"line": "lines", "group": "groups"}
+TABLES: Final = {"line": "lines", "group": "groups", "enterprise": "enterprises"}
+NAMED_MAX: Final = 20
 
 _LIST: Final = """
 SELECT p.id, p.name, v.plate, nullif(m.valid_from, '-infinity') AS valid_from, nullif(m.valid_until, 'infinity') AS valid_until
@@ -105,13 +107,30 @@ def members(url: str, kind: str) -> list[Member]:
         return cursor.execute(query).fetchall()
 
 
+def require_party(url: str, kind: str, name: str) -> str:
+    """The name of a line, group or enterprise as the registry has it. Raises `EnrolError` for one that is not there."""
+    with connect(url, "dubhe parties") as conn:
+        _party(conn, kind, name)
+    return clean(name).strip()
+
+
 def _party(conn: Conn, kind: str, name: str) -> int:
     query = sql.SQL("SELECT id FROM {} WHERE name = %s").format(sql.Identifier(TABLES[kind]))
     row = conn.execute(query, (clean(name).strip(),)).fetchone()
     if row is None:
-        msg = f"no {kind} is called {clean(name)!r} 未登记; `dubhe {kind} add` enters one"
-        raise EnrolError(msg)
+        raise EnrolError(unknown_party(conn, kind, name))
     return int(row[0])
+
+
+def unknown_party(conn: Conn, kind: str, name: str) -> str:
+    """The sentence about a name that no line, group or enterprise has."""
+    known = [each for (each,) in conn.execute(sql.SQL("SELECT name FROM {} ORDER BY name").format(sql.Identifier(TABLES[kind]))).fetchall()]
+    if kind == "enterprise":
+        more = [f"{len(known) - NAMED_MAX} more"] if len(known) > NAMED_MAX else []
+        way = f"those there are: {', '.join(known[:NAMED_MAX] + more) or 'none'}; `dubhe vehicle import` enters them"
+    else:
+        way = f"`dubhe {kind} list` shows those there are, `dubhe {kind} add` enters one"
+    return f"no {kind} is called {clean(name)!r} 未登记{did_you_mean(alike(clean(name), known))}; {way}"
 
 
 def _vehicles(conn: Conn, plates: Sequence[str], colour: str) -> dict[int, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from firmware_sim.gateway import Gateway
 from fix_cli import Dubhe
 from fix_db import rows
 from storage.enrol import add_terminal
@@ -123,6 +124,14 @@ def test_a_file_may_have_any_name(dubhe: Dubhe, tmp_path: Path) -> None:
     sheet.write_text("车牌号,车牌颜色\n沪A38000,黄\n", encoding="utf-8")
 
     assert (0, "1 taken, 0 refused\n", "") == dubhe("vehicle", "import", str(sheet))
+
+
+def test_the_log_says_where_terminals_and_browsers_find_it(gateway: Gateway) -> None:
+    told = [json.loads(line) for line in gateway.log.read_text("utf-8").splitlines() if line.startswith("{")]
+    listening = [each for each in told if each["event"] == "listening"]
+
+    for door, at in (("tcp", gateway.to), ("http", gateway.http)):
+        assert {f"{at.host}:{at.port}"} == {each[door] for each in listening if door in each}
 
 
 def test_garbage_is_taken_apart_like_any_sentence(bare_dubhe: Dubhe) -> None:

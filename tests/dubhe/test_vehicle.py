@@ -157,7 +157,20 @@ def test_a_template_overwrites_nothing(run: Dubhe, tmp_path: Path) -> None:
     file.write_text("mine", encoding="utf-8")
     code, _, why = run("import", "--template", str(file))
 
-    assert (code, "not overwritten" in why, file.read_text("utf-8")) == (1, True, "mine")
+    assert (code, "not overwritten" in why, file.read_text("utf-8")) == (2, True, "mine")
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_a_template_that_was_not_filled_in_is_said_to_have_no_rows(dubhe: Dubhe, tmp_path: Path, form: str) -> None:
+    file = tmp_path / f"fleet.{form}"
+    assert dubhe("vehicle", "import", "--template", str(file))[0] == 0
+    for noun in ("vehicle", "terminal"):
+        code, out, why = dubhe(noun, "import", str(file))
+
+        assert (code, out) == (2, "")
+        assert why.startswith(
+            f"dubhe: {file} has no rows 表中没有数据行: write one line for each below the headings; those that begin with #"
+        )
 
 
 def test_a_list_by_a_word_that_is_none_names_those_that_are(run: Dubhe, tmp_path: Path) -> None:
@@ -165,6 +178,17 @@ def test_a_list_by_a_word_that_is_none_names_those_that_are(run: Dubhe, tmp_path
     for option, word, known in [("--state", "activ", "active, suspended"), ("--reason", "expired", "road_cert_expired")]:
         code, out, why = run("list", option, word)
         assert (code, out, known in " ".join(why.split())) == (2, "", True)
+
+    names = {"line": "71路", "group": "一车队", "enterprise": "甲客运"}
+    run("import", sheet(tmp_path / "one.csv", GOOD | {"group": "一车队"}), "--by", "operator")
+    for kind, name in names.items():
+        assert len(run("list", f"--{kind}", name)[1].splitlines()) == 2
+        code, out, why = run("list", f"--{kind}", f"{name}1")
+        assert (code, out) == (2, "")
+        assert f"no {kind} is called '{name}1' 未登记; did you mean 是否指 {name}?" in why
+    for kind, way in (("line", "`dubhe line list` shows those there are"), ("enterprise", "those there are: 甲客运")):
+        assert way in run("list", f"--{kind}", "nobody")[2]
+    assert run("list", "--line", "nobody", "--json")[:2] == (2, "")
 
     assert [len(run("list", "--state", state)[1].splitlines()) for state in ("draft", "active")] == [2, 1]
     assert [len(run("list", "--reason", word)[1].splitlines()) for word in ("not_vetted", "retired")] == [2, 1]

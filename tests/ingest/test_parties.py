@@ -90,7 +90,13 @@ def test_lines_and_groups_are_kept_from_the_command_line(dubhe: Dubhe, database_
     dubhe("group", "add", "一车队")
 
     assert dubhe("group", "assign", "一车队", PLATE, "--from", "2026-01-01", "--until", "2126-01-01")[0] == 0
-    assert dubhe("group", "list")[1].splitlines()[1].split("\t") == ["1", "一车队", PLATE, "2025-12-31T16:00:00Z", "2125-12-31T16:00:00Z"]
+    assert dubhe("group", "list")[1].splitlines()[1].split("\t") == [
+        "1",
+        "一车队",
+        PLATE,
+        "2026-01-01T00:00:00+08:00",
+        "2126-01-01T00:00:00+08:00",
+    ]
     code, _, why = dubhe("group", "assign", "一车队", PLATE)
     assert (code, "already" in why) == (2, True)
     assert dubhe("group", "unassign", "一车队", PLATE)[0] == 0
