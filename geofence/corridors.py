@@ -25,7 +25,7 @@ from geofence.fences import FOREVER, Line, Points, Polygon, polygon_of
 from geofence.roster import EVERYONE, Assigned, Audiences, Parties, Party
 from tracks.batch import Batch, column
 from tracks.spans import Index, Mask
-from tracks.track import least, rows_of
+from tracks.track import expand, least, rows_of
 from tracks.week import Window, calendars, minute_of_week
 
 HALF_WIDTH_M: Final = 50.0
@@ -121,6 +121,8 @@ class CorridorIndex:
     """Rows of `assignment_row`, by terminal; without those for everyone."""
     everyone: Everyone
     """These, by place."""
+    for_all: Index
+    """These, in the order of their corridors."""
     assignment_row: Index
     assignment_us: Index
     """When it is, as far as the corridor's own dates allow."""
@@ -181,6 +183,7 @@ class CorridorIndex:
             everyone=Everyone.of(
                 [(number, _boxes(corridors[row[number]])) for number in for_all.tolist()], week[row[for_all]], weeks, both_us[for_all]
             ),
+            for_all=for_all[np.argsort(row[for_all], kind="stable")],
             assignment_row=row,
             assignment_us=both_us,
             week=week,
@@ -218,11 +221,28 @@ class CorridorIndex:
             fix, assignment = np.concatenate((fix, place)), np.concatenate((assignment, near))
             order = np.argsort(fix, kind="stable")
             fix, assignment = fix[order], assignment[order]
-        row, now_us, valid_us = self.assignment_row[assignment], time_us[fix], self.assignment_us[assignment]
-        now = (now_us >= valid_us[:, 0]) & (now_us < valid_us[:, 1]) & self.weeks[self.week[row], minute[fix]]
+        row, now = self._now(assignment, time_us[fix], minute[fix])
         served = self.everyone.served(time_us, minute)
         served[fix[now]] = True
         return fix[now], row[now], served
+
+    def drives(self, terminal_id: Index, corridor_id: Index, time_us: Index) -> Mask:
+        """Whether each terminal is to drive along the corridor beside it at that time, however far away it is."""
+        of = self.find(corridor_id)
+        fix, assignment = self.assigned.to(terminal_id)
+        first, last = (np.searchsorted(self.assignment_row[self.for_all], of, side) for side in ("left", "right"))
+        which, nth = expand(last - first)
+        fix, assignment = np.concatenate((fix, which)), np.concatenate((assignment, self.for_all[first[which] + nth]))
+        row, now = self._now(assignment, time_us[fix], minute_of_week(time_us[fix], self.zone_s))
+        drives = np.zeros(len(of), np.bool_)
+        drives[fix[now & (row == of[fix])]] = True
+        return drives
+
+    def _now(self, assignment: Index, time_us: Index, minute: Index) -> tuple[Index, Mask]:
+        """The corridor (row) of each assignment, and whether it is in force at the time beside it, which is that minute of the week."""
+        row, valid_us = self.assignment_row[assignment], self.assignment_us[assignment]
+        now: Mask = (time_us >= valid_us[:, 0]) & (time_us < valid_us[:, 1]) & self.weeks[self.week[row], minute]
+        return row, now
 
     def at_terminus(self, lon: Degrees, lat: Degrees, row: Index) -> Mask:
         """Whether each fix is close to either end of the corridor beside it."""

@@ -59,7 +59,7 @@ class Seen(IntEnum):
     """What one fix is."""
 
     IDLE = 0
-    """No corridor is in force for it."""
+    """No corridor is in force for it, or no longer the one that it strayed from."""
     TERMINUS = 1
     FOLLOWED = 2
     """On the stretch that the vehicle can have reached."""
@@ -126,7 +126,7 @@ class Following:
         sight = Sight.of(self.index, track, fix, (good[place], row), served[concerned])
         found = _Found.blank(len(fix))
         for at in steps(track.owner[fix]):
-            _follow(track, fix[at], at, memory, sight=sight, found=found)
+            _follow(track, fix[at], at, memory, index=self.index, sight=sight, found=found)
         placed = found.passage >= 0
         track.limit_kmh[fix[placed]] = sight.limit_kmh[found.passage[placed]]
         return self._signals(track, fix, found, standing)
@@ -225,7 +225,7 @@ class _Found:
         return _Found(**columns)
 
 
-def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, sight: Sight, found: _Found) -> None:
+def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, index: CorridorIndex, sight: Sight, found: _Found) -> None:
     """The next fix of each of several terminals: `fix` is its row of the track batch, `at` its element of `sight` and `found`."""
     mine = _after_silence(track, fix, pick(memory, track.owner[fix]))
     here, there = _choose(at, sight, mine, _reach_m(track.time_us[fix] - mine["seen_us"]))
@@ -236,6 +236,10 @@ def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, sight: 
         [SEEN.IDLE, SEEN.TERMINUS, SEEN.CONFIRMED, SEEN.FOLLOWED, SEEN.BESIDE, SEEN.CROSSING],
         SEEN.NOWHERE,
     )
+    astray = np.flatnonzero((seen >= SEEN.BESIDE) & (seen != SEEN.CONFIRMED) & (mine["course"] != COURSE.LOST))
+    if len(astray):
+        still = index.drives(track.terminal_id[fix[astray]], mine["corridor"][astray], track.time_us[fix[astray]])
+        seen[astray[~still]] = SEEN.IDLE
     placed = np.where(seen == SEEN.FOLLOWED, here, np.where(seen == SEEN.CONFIRMED, there, -1))
     found.seen[at], found.passage[at] = seen, placed
     joins = _shadow(at, sight, mine, seen, time_us=track.time_us[fix], moved_m=track.moved_m[fix])

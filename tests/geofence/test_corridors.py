@@ -177,16 +177,32 @@ def test_a_deviation_cut_off_by_silence_ends_at_the_last_fix() -> None:
     assert last_us < second["start_us"], "still astray after it, which is told anew"
 
 
-def test_what_is_astray_when_the_last_corridor_is_taken_away_is_over_by_the_rule() -> None:
+ELSEWHERE = Corridor(2, grid((90_000, 0), (95_000, 0)))
+ROSTER = {7: [("line", 1)]}
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        CorridorIndex.empty(),
+        CorridorIndex.of([ELSEWHERE], [Assignment(2)]),
+        CorridorIndex.of([ELSEWHERE], [Assignment(2, frozenset({("line", 1)}))], ROSTER),
+        CorridorIndex.of([Corridor(1, ROADS[0]), ELSEWHERE], [Assignment(1, frozenset({("line", 9)})), Assignment(2)], ROSTER),
+        CorridorIndex.of([Corridor(1, ROADS[0], valid_us=(0, NOON_US)), ELSEWHERE], [Assignment(1), Assignment(2)]),
+    ],
+    ids=["none is left", "another is left for all", "another is left for it", "it is for others now", "it is over"],
+)
+def test_who_is_astray_when_a_corridor_is_taken_away_is_so_no_longer(then: CorridorIndex) -> None:
+    """Whatever else there is to drive along."""
     road = ROADS[0]
-    astray = Drive().along(stretch(road, 0, 5000)).along(stretch(road, 5000, 6000, 200))
-    before, then = astray.fixes(), Drive(time_us=astray.time_us).along(stretch(road, 6000, 7000, 200)).fixes()
+    astray = Drive().along(stretch(road, 0, 5000)).along(stretch(road, 5000, 6000, 300))
+    before, after = astray.fixes(), Drive(time_us=astray.time_us).along(stretch(road, 6000, 7000, 300)).fixes()
     atlas = Atlas(corridors=CorridorIndex.of([Corridor(1, road)], [Assignment(1)]))
     state = begin(atlas)
     state.adopt(check(before, atlas, state).change)
-    (row,) = as_rows(check(then, Atlas(), state).events)
+    (row,) = as_rows(check(after, Atlas(corridors=then), state).events)
 
-    assert (Kind.DEVIATION, Ended.RULE) == (row["kind"], row["ended"])
+    assert (Kind.DEVIATION, Ended.RULE, int(after.time_us[0])) == (row["kind"], row["ended"], row["end_us"])
 
 
 def test_an_incident_that_lasts_is_told_again_only_every_ten_minutes_or_when_it_gets_worse() -> None:
