@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import IO, Any, Final
 from xml.sax.saxutils import escape
 
-import xlsxwriter
-
 from dubhe.times import moment, stamp
 from geofence.quality import Quality
 from storage.reader import TrackRow, track
@@ -141,6 +139,8 @@ def _kml(out: IO[str], who: str, rows: Iterable[TrackRow]) -> None:
 
 
 def _xlsx(output: Path, rows: Iterable[TrackRow]) -> None:
+    import xlsxwriter  # noqa: PLC0415 - it would delay the start of every command
+
     with xlsxwriter.Workbook(str(output), {"constant_memory": True, "strings_to_formulas": False}) as book:
         sheet = book.add_worksheet("track")
         sheet.write_row(0, 0, COLUMNS)

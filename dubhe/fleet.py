@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-import xlsxwriter
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
@@ -141,6 +140,8 @@ def write_template(file: Path) -> None:
         with file.open("w", encoding="utf-8-sig", newline="") as out:
             csv.writer(out).writerows(rows)
         return
+    import xlsxwriter  # noqa: PLC0415 - it would delay the start of every command
+
     with xlsxwriter.Workbook(str(file), {"strings_to_formulas": False}) as book:
         page = book.add_worksheet("vehicles")
         page.freeze_panes(1, 1)

@@ -16,9 +16,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final
 
-from openpyxl import load_workbook
-from openpyxl.utils.cell import range_boundaries
-
 ZIP: Final = b"PK\x03\x04"
 OLD_EXCEL: Final = bytes.fromhex("d0cf11e0a1b11ae1")
 UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -87,6 +84,8 @@ def _decoded(sheet: bytes) -> str:
 
 
 def _xlsx(sheet: bytes) -> Iterator[tuple[int, list[str]]]:
+    from openpyxl import load_workbook  # noqa: PLC0415 - a fifth of every command's start otherwise
+
     try:
         _measure(sheet)
         book = load_workbook(io.BytesIO(sheet), read_only=True, data_only=True)
@@ -130,6 +129,8 @@ class _Marks:
     @classmethod
     def of(cls, sheet: bytes, page: str) -> _Marks:
         """Of a page of a workbook, read piece by piece."""
+        from openpyxl.utils.cell import range_boundaries  # noqa: PLC0415 - likewise
+
         marks, tail, count = cls(), b"", 0
         with zipfile.ZipFile(io.BytesIO(sheet)) as packed, packed.open(page.lstrip("/")) as xml:
             while piece := xml.read(1 << 20):

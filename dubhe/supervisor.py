@@ -24,8 +24,7 @@ from typing import Final
 
 from ingest import log as logs
 from ingest import metrics
-from ingest.settings import Settings, host_port
-from ingest.worker import EX_CONFIG
+from ingest.settings import EX_CONFIG, Settings, host_port
 from storage.embedded import Embedded
 from storage.health import is_empty
 from storage.migrate import migrate, require_current

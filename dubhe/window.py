@@ -14,8 +14,7 @@ import uvicorn
 from api.app import Window
 from ingest import log as logs
 from ingest import metrics
-from ingest.settings import Settings, host_port
-from ingest.worker import EX_CONFIG
+from ingest.settings import EX_CONFIG, Settings, host_port
 
 log: Final = logs.get("dubhe.window")
 

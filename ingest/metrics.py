@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from ingest.pipeline import BatchReport
 from tracks.fix import SOURCES
 from tracks.verdict import Reject
+
+if TYPE_CHECKING:  # the supervisor and the window count and show; what a gateway is made of they need not read
+    from ingest.pipeline import BatchReport
 
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 AGES_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

@@ -22,6 +22,8 @@ from tracks.words import alike, did_you_mean
 ENVIRONMENT_PREFIX: Final = "DUBHE_"
 NOT_SETTINGS: Final = frozenset({"DUBHE_CONFIG", "DUBHE_REQUIRE_SERVICES", "DUBHE_TEST_TIMESCALE_URL"})
 """Words with the prefix that are read elsewhere: the file's own name, and the tests' two."""
+EX_CONFIG: Final = 78
+"""Exit status that says: starting again will not help (sysexits.h)."""
 
 
 class SettingError(ValueError):

@@ -37,7 +37,7 @@ from ingest.pipeline import DATABASE_AWAY, Pipeline
 from ingest.reading import Reader
 from ingest.regime import Regime
 from ingest.rules import Rules
-from ingest.settings import SettingError, Settings, host_port
+from ingest.settings import EX_CONFIG, SettingError, Settings, host_port
 from ingest.sweep import Sweeper
 from ingest.tcp import Porter, TcpLink, UdpDoor, now_us
 from protocols.jt808.reassembly import Limits
@@ -58,8 +58,6 @@ from tracks.fix import ABSENT
 
 log: Final = structlog.get_logger("dubhe.worker")
 
-EX_CONFIG: Final = 78
-"""Exit status that says: starting again will not help (sysexits.h)."""
 LISTEN_BACKLOG: Final = 4_096
 """Connections the kernel holds while we are busy; a storm of 10 000 within seconds must not be reset."""
 PACKET_BYTES_MIN: Final = 1 << 20
