@@ -5,15 +5,16 @@ Only the standard library: whatever the gateway imports stays in its own process
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,8 @@ START_S: Final = 90.0
 """The embedded database is made on the first start, which takes some seconds on a free machine."""
 STOP_S: Final = 60.0
 OK: Final = 200
+PORTS: Final = range(15_000, 32_000)
+"""Linux deals out 32768 to 60999, others higher ones still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Gateway:
         return self.log.read_text(errors="replace")[-4_000:]
 
 
-@contextmanager
+@contextlib.contextmanager
 def running_gateway(data_dir: Path, settings: Mapping[str, str] | None = None) -> Iterator[Gateway]:
     """Start a gateway on `data_dir`; `settings` are names and values as in DUBHE_…, in lower case and without the prefix."""
     tcp, web = free_port(), free_port()
@@ -108,8 +111,9 @@ def _await_ready(gateway: Gateway) -> None:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 on which nobody listens now; none of those that the kernel deals out, for others would get it meanwhile."""
+    while True:
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
