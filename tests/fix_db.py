@@ -14,7 +14,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from tracks.verdict import Reject
 TIMESCALE_URL = os.environ.get("DUBHE_TEST_TIMESCALE_URL", "postgresql://postgres@127.0.0.1:5433/postgres")
 TEMPLATE = "dubhe_template"
 BOTH = ("embedded", pytest.param("timescale", marks=pytest.mark.timescale))
+_looking: dict[str, psycopg.Connection[tuple[Any, ...]] | None] = {}
+"""The databases that tests have of their own, and the connection on which each is looked at."""
 NOON_US = 1_760_000_000_000_000
 """2025-10-09 08:53:20 UTC, a moment for tests that need none in particular."""
 
@@ -169,11 +171,15 @@ def own_store_url(request: pytest.FixtureRequest) -> str:
 @contextmanager
 def _database(server: str, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(6)}"
+    url = make_conninfo(server, dbname=name)
     with psycopg.connect(server, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        _looking[url] = None
         try:
-            yield make_conninfo(server, dbname=name)
+            yield url
         finally:
+            if (looking := _looking.pop(url)) is not None:
+                looking.close()
             conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -183,10 +189,24 @@ def break_connections(url: str, name: str) -> None:
 
 
 def rows(url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
-    """What the database answers to `query`."""
-    with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute("SET timezone TO 'UTC'")
-        return conn.execute(query, values).fetchall()
+    """What the database answers to `query`. Many a test looks again and again: for a test's own database the connection is kept."""
+    if url not in _looking:
+        with closing(_connect(url)) as conn:
+            return conn.execute(query, values).fetchall()
+    if (kept := _looking[url]) is not None:
+        try:
+            return kept.execute(query, values).fetchall()
+        except psycopg.OperationalError:
+            if not kept.closed:
+                raise
+    _looking[url] = conn = _connect(url)  # the first, or the one before has been broken
+    return conn.execute(query, values).fetchall()
+
+
+def _connect(url: str) -> psycopg.Connection[tuple[Any, ...]]:
+    conn = psycopg.connect(url, autocommit=True, prepare_threshold=None)  # a plan that was kept would not outlive a migration
+    conn.execute("SET timezone TO 'UTC'")
+    return conn
 
 
 def fixes_of(raw: Sequence[bytes], **columns: Any) -> FixBatch:
