@@ -3,7 +3,8 @@
 A fix that fails is stored and flagged, and judges nothing. What one report shows by itself (`faults`) is a few comparisons over the batch.
 What only the road before it shows (`sift`) takes each terminal's fixes in turn: a jump that no vehicle can make, a change of speed that
 no brake can make, and the wandering of a standing vehicle's position, which is held at the place where it stopped.
-Three fixes in a row that agree with one another against the last good one are believed, so that one bad fix cannot lock a vehicle out.
+Three fixes in a row that agree with one another for ten seconds against the last good one are believed, so that one bad fix cannot lock
+a vehicle out.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ GAP_S: Final = 180.0
 """Longer silence is not bridged. The speed is that of a qualified record (as above); the other bounds are our own."""
 NOISE_M: Final = 60.0
 """Two fixes of a 15 m receiver may be that far apart by noise alone (4 times 15 m): no speed is implied by it."""
-BELIEVED: Final = 3
+BELIEVED, BELIEVED_S = 3, 10.0
+"""So many jumps that agree, over that time, are no error: between houses, errors of one a second agree for some seconds. Unmeasured."""
 STANDING_KMH: Final = 1.0
 STANDING_OFF_KMH: Final = 10.0
 """Below it a vehicle whose ignition is off stands, whatever the receiver says. Unmeasured."""
@@ -67,9 +69,10 @@ ACC_ON, ENCRYPTED_BIT = 1 << 0, 1 << 5
 
 GATE: Final = np.dtype(
     [("us", "i8"), ("lat", "f8"), ("lon", "f8"), ("kmh", "f8"), ("course_deg", "f8"), ("heard_us", "i8"), ("stands", "?"),
-     ("jumps", "u1"), ("jump_us", "i8"), ("jump_lat", "f8"), ("jump_lon", "f8")]
+     ("jumps", "u1"), ("jumped_us", "i8"), ("jump_us", "i8"), ("jump_lat", "f8"), ("jump_lon", "f8")]
 )  # fmt: skip
-"""What is remembered of a terminal: its last good fix (`us` 0: none yet), and the last of the fixes that jumped away from it."""
+"""What is remembered of a terminal: its last good fix (`us` 0: none yet); of the fixes that jumped away from it and agree, how many
+they are, when the first was, and the last."""
 
 SAMPLE: Final = np.dtype(
     [("time_us", "i8"), ("digest", "i8"), ("received_us", "i8"), ("vehicle_id", "i8"), ("lat", "f8"), ("lon", "f8"),
@@ -164,7 +167,8 @@ def _sift_one_each(track: TrackBatch, rows: Index, memory: Memory) -> None:
         from_jump_m = distance_m(last["jump_lon"], last["jump_lat"], lon, lat)
         agrees &= ~_impossible(from_jump_m, (time_us - last["jump_us"]) / 1e6)
     in_a_row = np.where(jumps, np.where(agrees, last["jumps"], 0) + 1, last["jumps"])
-    believed = jumps & (in_a_row >= BELIEVED)
+    jumped_us = np.where(agrees, last["jumped_us"], time_us)
+    believed = jumps & (in_a_row >= BELIEVED) & (time_us - jumped_us >= BELIEVED_S * 1e6)
     good = sound & ~lurches & (~jumps | believed)
     held = good & ~jumps & known & stands & last["stands"] & (away_m < DRIFT_M_MAX)
 
@@ -189,7 +193,7 @@ def _sift_one_each(track: TrackBatch, rows: Index, memory: Memory) -> None:
     put(after, stays, pick(last, stays))
     after["heard_us"] = heard_us
     astray = jumps & ~believed
-    after["jumps"][astray] = in_a_row[astray]
+    after["jumps"][astray], after["jumped_us"][astray] = np.minimum(in_a_row[astray], BELIEVED), jumped_us[astray]
     after["jump_us"][astray], after["jump_lat"][astray], after["jump_lon"][astray] = time_us[astray], lat[astray], lon[astray]
     put(memory, at, after)
 

@@ -101,7 +101,7 @@ class _Terminal:
                 <= 160 / 3.6 * (fix["time_us"] - before["time_us"]) / 1e6
             )
             self.jumps = [*self.jumps, fix] if agrees else [fix]
-            believed = len(self.jumps) >= 3
+            believed = len(self.jumps) >= 3 and fix["time_us"] - self.jumps[0]["time_us"] >= 10e6
             if not believed:
                 return False
         elif lapse_s > 0 and abs(fix["speed_kmh"] - last["speed_kmh"]) > 8 * 3.6 * lapse_s:

@@ -56,6 +56,14 @@ def test_three_fixes_that_agree_are_believed() -> None:
     assert [5, 6] == [row for row, flag in enumerate(flags(drive.fixes())) if flag & Quality.JUMP]
 
 
+def test_what_lasts_for_seconds_only_is_not_believed_however_many_agree() -> None:
+    drive = Drive(every_s=1).along(grid((0, 0), (1000, 0)))
+    for row in range(40, 49):
+        drive.rows[row]["lat"] += 0.05
+
+    assert [*range(40, 49)] == [row for row, flag in enumerate(flags(drive.fixes())) if flag]
+
+
 def test_wild_jumps_that_do_not_agree_are_never_believed() -> None:
     drive = Drive().along(grid((0, 0), (1000, 0)))
     for row, away in ((3, 0.1), (4, -0.1), (5, 0.2), (6, -0.2)):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from fix_road import Pace, Report, Wait, drive, silent
+from fix_road import Pace, Report, Wait, drive, silent, thrown
 from scene_table import (
     CLEAN,
     DETOURING,
@@ -98,6 +98,7 @@ ROADS = [
     *(Scene(f"straight on where the road makes a bow, every {n} s", [DETOURING], drive((0, 0), (5000, 0), every=n, sigma=3), [Incident("deviation", 156, 246), Incident("shortcut", 150, 250)], every=max(n, 20)) for n in (1, 30)),
     Scene("a parallel road at 80 m, every second", [STRAIGHT], drive((0, 0), (1000, 0), (1000, 80), (4000, 80), (4000, 0), (6000, 0), every=1, sigma=3), [Incident("deviation", 106, 412, level=1)], every=8),
     Scene("a parallel road at 80 m, every 60 s", [STRAIGHT], drive((0, 0), (1000, 0), (1000, 80), (4000, 80), (4000, 0), (6000, 0), every=60, sigma=3), [Incident("deviation", 106, 412, level=1)], every=60),
+    Scene("eight points, one a second, 500 m away, in the midst of it", [STRAIGHT, circle((2250, 700), 150, stay="out")], thrown(drive(*STRAYING, every=1, sigma=3), range(240, 248), 500), [STRAYED], every=3),
     Scene("aside twice, each for a minute", [STRAIGHT], drive((0, 0), (1500, 0), (1500, 200), (2100, 200), (2100, 0), (3500, 0), (3500, -200), (4100, -200), (4100, 0), (6000, 0)), [Incident("deviation", 156, 246), Incident("deviation", 396, 486)]),
     Scene("55 m aside, which is the width and not the margin", [STRAIGHT], drive(*stray(2000, 55, 1500)), []),
     Scene("65 m aside, which is beyond the margin", [STRAIGHT], drive(*stray(2000, 65, 1500)), [Incident("deviation", 206, 359, level=1)]),
