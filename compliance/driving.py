@@ -227,6 +227,7 @@ def _keep_books(track: TrackBatch, at: Index, memory: Memory, book: _Book, *, ni
     owner = track.owner[at]
     mine = pick(memory, owner)
     book.before_us[at] = mine["last_us"]
+    mine[track.another[at]] = 0
     mine["last_us"] = track.time_us[at]
     good, gap, known = track.good[at], track.gap[at], track.previous_us[at] != ABSENT
     lapse_s = np.where(known, track.lapse_s[at], 0.0)

@@ -59,7 +59,7 @@ class Seen(IntEnum):
     """What one fix is."""
 
     IDLE = 0
-    """No corridor is in force for it, or no longer the one that it strayed from."""
+    """No corridor is in force for it, or no longer the one that it strayed from; or that was another vehicle."""
     TERMINUS = 1
     FOLLOWED = 2
     """On the stretch that the vehicle can have reached."""
@@ -232,7 +232,14 @@ def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, index: 
     agrees = sight.corridor[there] == mine["maybe"]
     agrees &= np.abs(sight.chainage_m[there] - mine["maybe_m"]) <= _reach_m(track.time_us[fix] - mine["maybe_us"])
     seen = np.select(
-        [~sight.driven[at], sight.terminus[at], sight.places[there] & agrees, here >= 0, there >= 0, sight.count[at] > 0],
+        [
+            ~sight.driven[at] | track.another[fix],
+            sight.terminus[at],
+            sight.places[there] & agrees,
+            here >= 0,
+            there >= 0,
+            sight.count[at] > 0,
+        ],
         [SEEN.IDLE, SEEN.TERMINUS, SEEN.CONFIRMED, SEEN.FOLLOWED, SEEN.BESIDE, SEEN.CROSSING],
         SEEN.NOWHERE,
     )

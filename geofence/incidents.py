@@ -182,7 +182,7 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
         tell(which, PHASE.CLOSED, ended)
         rows["state"][at[which]] = np.where(_merges(pick(rows, at[which])), STATE.COOLING, STATE.QUIET)
 
-    lost = (_part(rows, at, enough, gap, track.previous_us[row]) if gap.any() else gap) | _lapse(rows, at, enough, signal.value, time_us)
+    lost = (_part(rows, at, enough, track, row) if gap.any() else gap) | _lapse(rows, at, enough, signal.value, time_us)
     if lost.any():
         close(lost, ENDED.GAP)
 
@@ -217,12 +217,13 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
     return told
 
 
-def _part(rows: NDArray[Any], at: Index, enough: NDArray[Any], gap: Mask, previous_us: Index) -> Mask:
-    """Apply a gap: what is doubtful is void. Gives what it cuts off, with the time of its end filled in."""
+def _part(rows: NDArray[Any], at: Index, enough: NDArray[Any], track: TrackBatch, row: Index) -> Mask:
+    """Apply a gap: what is doubtful is void. Gives what it cuts off, with the time of its end filled in: all, if the vehicle is another."""
     state = rows["state"][at]
-    parted: Mask = gap & (enough["gap"] != GAP.BRIDGE)
+    gap, another, previous_us = track.gap[row], track.another[row], track.previous_us[row]
+    parted: Mask = gap & (enough["gap"] != GAP.BRIDGE) | another
     rows["state"][at[parted & (state == STATE.SUSPECT)]] = STATE.QUIET
-    cut: Mask = parted & (enough["gap"] == GAP.CLOSE) & ((state == STATE.OPEN) | (state == STATE.RECOVERING))
+    cut: Mask = parted & ((enough["gap"] == GAP.CLOSE) | another) & ((state == STATE.OPEN) | (state == STATE.RECOVERING))
     rows["state"][at[parted & ~cut & (state == STATE.RECOVERING)]] = STATE.OPEN
     rows["over_us"][at[parted & ~cut & (state >= STATE.OPEN) & (state != STATE.COOLING)]] = 0
     lost = cut & (state == STATE.OPEN)

@@ -68,11 +68,11 @@ ACC_ON, ENCRYPTED_BIT = 1 << 0, 1 << 5
 """Status bits (JT/T 808)."""
 
 GATE: Final = np.dtype(
-    [("us", "i8"), ("lat", "f8"), ("lon", "f8"), ("kmh", "f8"), ("course_deg", "f8"), ("heard_us", "i8"), ("stands", "?"),
-     ("jumps", "u1"), ("jumped_us", "i8"), ("jump_us", "i8"), ("jump_lat", "f8"), ("jump_lon", "f8")]
+    [("us", "i8"), ("vehicle_id", "i8"), ("lat", "f8"), ("lon", "f8"), ("kmh", "f8"), ("course_deg", "f8"), ("heard_us", "i8"),
+     ("stands", "?"), ("jumps", "u1"), ("jumped_us", "i8"), ("jump_us", "i8"), ("jump_lat", "f8"), ("jump_lon", "f8")]
 )  # fmt: skip
-"""What is remembered of a terminal: its last good fix (`us` 0: none yet); of the fixes that jumped away from it and agree, how many
-they are, when the first was, and the last."""
+"""What is remembered of a terminal: its last good fix (`us` 0: none yet) and vehicle (0: none yet); of the fixes that jumped away from
+there and agree, how many they are, when the first was, and the last."""
 
 SAMPLE: Final = np.dtype(
     [("time_us", "i8"), ("digest", "i8"), ("received_us", "i8"), ("vehicle_id", "i8"), ("lat", "f8"), ("lon", "f8"),
@@ -141,11 +141,13 @@ def sift(sample: NDArray[Any], owner: Index, terminal_id: Index, memory: Memory)
         moved_m=np.zeros(count),
         apart_m=np.zeros(count),
         gap=np.zeros(count, np.bool_),
+        another=np.zeros(count, np.bool_),
         heard_us=sample["received_us"].copy(),
         limit_kmh=np.full(count, np.inf),
     )
     for rows in steps(owner):
         _sift_one_each(track, rows, memory)
+    _tell_vehicles_apart(track, memory)
     return track
 
 
@@ -196,6 +198,18 @@ def _sift_one_each(track: TrackBatch, rows: Index, memory: Memory) -> None:
     after["jumps"][astray], after["jumped_us"][astray] = np.minimum(in_a_row[astray], BELIEVED), jumped_us[astray]
     after["jump_us"][astray], after["jump_lat"][astray], after["jump_lon"][astray] = time_us[astray], lat[astray], lon[astray]
     put(memory, at, after)
+
+
+def _tell_vehicles_apart(track: TrackBatch, memory: Memory) -> None:
+    """Mark where a terminal reports for another vehicle: that was somewhere else, and what the one before did is not its doing."""
+    told = np.flatnonzero(track.good & (track.vehicle_id != ABSENT))
+    owner, vehicle_id = track.owner[told], track.vehicle_id[told]
+    first = np.diff(owner, prepend=-1) != 0
+    before = np.where(first, memory["vehicle_id"][owner], np.roll(vehicle_id, 1))
+    another = told[(before != 0) & (before != vehicle_id)]
+    track.another[another] = track.gap[another] = True
+    track.moved_m[another] = 0.0
+    memory["vehicle_id"][owner] = vehicle_id  # ascending in time, so the last one stays
 
 
 def _impossible(away_m: NDArray[np.float64], lapse_s: NDArray[np.float64]) -> Mask:

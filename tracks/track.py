@@ -50,6 +50,7 @@ class TrackBatch(Batch):
     moved_m: NDArray[np.float64] = column("float64", "m", "straight from there to here; 0 after a gap")
     apart_m: NDArray[np.float64] = column("float64", "m", "the same, also over a gap")
     gap: NDArray[np.bool_] = column("bool", "", "no good fix before it, or too long ago to know what lies between")
+    another: NDArray[np.bool_] = column("bool", "", "the first good fix of another vehicle than before: also a gap")
     heard_us: Index = column("int64", "µs since 1970 UTC", "when the last of the terminal's fixes up to this one was received")
     limit_kmh: NDArray[np.float64] = column("float64", "km/h", "the road's speed limit; written by the rule that knows the road")
 

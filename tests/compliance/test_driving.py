@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from compliance.driving import Driving, Hours, Limit, Limits, silent
-from fix_drives import NOON_US, Drive, Ledger, grid, judged, story
+from fix_drives import NOON_US, Drive, Ledger, batch, grid, judged, story
 from geofence.check import Atlas
 from tracks.event import Ended, Kind, Level
 from tracks.week import Window
@@ -93,6 +93,13 @@ def test_twenty_minutes_of_rest_begin_anew_and_nineteen_do_not() -> None:
 
     assert [] == hours(with_rest(21), Kind.FATIGUE)
     assert 1 == len(hours(with_rest(18), Kind.FATIGUE))
+
+
+def test_hours_of_driving_stay_with_the_vehicle_when_its_terminal_is_fitted_to_another() -> None:
+    one = drive(3.5)
+    other = Drive(every_s=60.0, kmh=60.0, time_us=one.time_us).along(grid((0, 9000), (90_000, 9000), lat=25.0, lon=102.0), vehicle_id=2)
+
+    assert [] == judged([batch(one.rows + other.rows)], Atlas(), [Driving(Limits.of())]).incidents(Kind.FATIGUE, Kind.DAY_DRIVING)
 
 
 def test_fatigue_ends_with_the_rest() -> None:

@@ -14,7 +14,7 @@ import pytest
 from fix_drives import NOON_US, Drive, Road, cut, grid, judged, line71, shuffled, sidestep, story, stretch
 from geofence.check import Atlas
 from geofence.corridors import Assignment, Corridor, CorridorIndex, Detour
-from geofence.fences import Line
+from geofence.fences import Circle, Fence, FenceIndex, Line
 from tracks.event import Ended, Kind
 from tracks.fix import FixBatch
 
@@ -316,6 +316,20 @@ def test_a_trip_that_is_over_ends_what_was_amiss() -> None:
     (row,) = judged([made.drive.fixes()], made.atlas).incidents(*ALARMS)
 
     assert (Ended.RULE, over_us) == (row["ended"], row["end_us"])
+
+
+def test_what_one_vehicle_began_is_not_gone_on_with_by_the_next_that_has_its_terminal() -> None:
+    made = Scene().on(0, 5000)
+    made.drive.along(stretch(ROAD, 5000, 6000, 200))
+    moved_us = made.drive.time_us
+    made.drive.along(stretch(ROAD, 6000, 6500, 200), vehicle_id=2).along(stretch(ROAD, 6500, 9000), vehicle_id=2)
+    atlas = replace(made.atlas, fences=FenceIndex.of([Fence(1, Circle(*ROAD[0], 20_000))]))
+    fixes = made.drive.fixes(np.random.default_rng(4), 6.0)
+    told = judged([fixes], atlas)
+
+    assert [(Kind.INSIDE, 1), (Kind.DEVIATION, 1), (Kind.INSIDE, 2)] == [(row["kind"], row["vehicle_id"]) for row in told.incidents()]
+    assert [(Ended.GAP, moved_us - 10_000_000)] * 2 == [(row["ended"], row["end_us"]) for row in told.incidents()[:2]]
+    assert told.facts() == judged(cut(shuffled(fixes, np.random.default_rng(4)), 3), atlas, restart_every=5).facts()
 
 
 def test_a_short_cut_says_how_much_was_left_out_and_a_deviation_how_far_it_went() -> None:
