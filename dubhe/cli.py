@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from errno import ENOSPC
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -37,7 +38,7 @@ from ingest.settings import SettingError, Settings
 from protocols.jt808.describe import describe
 from protocols.jt808.header import V2013, V2019
 from protocols.nmea.describe import describe as describe_sentences
-from storage.enrol import colour_of
+from storage.enrol import colour_of, terminal_name
 from storage.errors import StoreError
 from storage.migrate import migrate as run_migrations
 
@@ -106,14 +107,16 @@ def decode(
     """Take frames and sentences apart 解析报文.
 
     dubhe decode 7e0200…7e, or dubhe decode '$GNRMC,…*hh', prints a tree, with --json one object per frame.
-    Exit status 1 when some were rejected.
+    Exit status 1 when some were rejected, or there is none.
     """
-    good = True
+    good, nothing = True, frames != ["-"]
     for line in _lines(frames):
         for told in describe_sentences(line) if _is_nmea(line) else describe(line.decode("utf-8", "replace")):
-            good = good and told["ok"]
+            good, nothing = good and told["ok"], False
             typer.echo(json.dumps(told, ensure_ascii=False) if as_json else tree(told))
-    raise typer.Exit(0 if good else 1)
+    if nothing:
+        typer.echo("dubhe: there is no frame and no sentence in it 没有报文; a frame is 7e…7e", err=True)
+    raise typer.Exit(0 if good and not nothing else 1)
 
 
 def _lines(words: list[str]) -> Iterator[bytes]:
@@ -171,12 +174,15 @@ def replay(
         msg = "give --to HOST:PORT or --mqtt URL"
         raise typer.BadParameter(msg)
     try:
+        terminal_name(terminal)
         target = Target.of(mqtt) if mqtt else Address.of(to or "")
         drive = replay_file(
             file, target, terminal=terminal, plate=plate, plate_colour=colour_of(colour), speed=speed, edition=PROTOCOLS[protocol]
         )
         tally = asyncio.run(drive)
-    except ConnectionRefusedError:
+    except ConnectionRefusedError as error:
+        if error.errno is None:  # the gateway's refusal, with its cure
+            _fail(error)
         _fail(f"nothing takes the reports at {to or mqtt} 无法连接; does `dubhe serve` or the broker listen there?")
     except FileNotFoundError:
         raise  # `main` names the file
@@ -254,6 +260,8 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 - click's o
     except (SettingError, CannotStart, ExportError, RecordingError, SheetError, StoreError, TimeError, Wrong) as error:
         _fail(error)
     except OSError as error:
+        if error.errno == ENOSPC:
+            _fail(f"cannot write: {error.strerror} 磁盘已满")
         if error.filename is None:  # no file that was asked for
             raise
         _fail(f"cannot use {error.filename}: {error.strerror}")

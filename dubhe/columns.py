@@ -19,6 +19,7 @@ from storage.enrol import COLOURS, EnrolError, colour_of, terminal_number
 from storage.entry import Entry, PaperEntry
 from storage.text import TEXT_MAX, clean, plate_of
 from tracks.week import BEIJING
+from tracks.words import alike, did_you_mean
 
 SHOWN_MAX: Final = 60
 """Characters of a cell that a sentence about it repeats."""
@@ -242,7 +243,7 @@ class Headings:
     columns: Mapping[str, Column]
     """By the sheet's own heading."""
     unread: list[str]
-    """Headings that say nothing to us."""
+    """Headings that say nothing to us, with those that may be meant."""
 
     @classmethod
     def of(cls, headings: Iterable[str]) -> Headings:
@@ -267,7 +268,9 @@ class Headings:
     def _among(cls, headings: Iterable[str], names: Mapping[str, Column]) -> Headings:
         given = [heading for heading in headings if heading]
         columns = {heading: names[_plain(heading)] for heading in given if _plain(heading) in names}
-        return cls(columns, [heading for heading in given if heading not in columns])
+        again = sorted({heading for heading in columns if given.count(heading) > 1})
+        unread = [f"{each}{did_you_mean(alike(_plain(each), names)[:1])}" for each in given if each not in columns]
+        return cls(columns, [*unread, *(f"{heading} where it stands again 重复列" for heading in again)])
 
     @property
     def names(self) -> set[str]:

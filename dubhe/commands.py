@@ -12,10 +12,11 @@ import typer
 
 from dubhe.options import AsJson, Config, Expires, Timeout, database_of
 from dubhe.times import local, stamp
-from protocols.jt808.commands import COMMANDS, GENERAL_RESPONSE, command_named, objection, ready
+from protocols.jt808.commands import COMMANDS, GENERAL_RESPONSE, command_named, fields_read, objection, ready
 from protocols.jt808.messages import MESSAGES
 from storage.areas import holders
 from storage.commands import CommandError, CommandResult, send_command
+from tracks.words import alike, did_you_mean
 
 TERMINAL = Annotated[str, typer.Argument(metavar="TERMINAL", help="phone number of its SIM card, or its vehicle's plate 终端手机号或车牌")]
 NAME = Annotated[str, typer.Argument(metavar="NAME", help="what to say: a name or number of `dubhe terminal commands` 命令名称")]
@@ -52,12 +53,17 @@ def command(  # noqa: PLR0917 - typer calls by keyword
     """
     number = command_named(name)
     if number is None:
-        msg = f"{name!r} is no command; `dubhe terminal commands` lists them"
+        msg = f"{name!r} is no command{_meant(name)}; `dubhe terminal commands` lists them"
         raise typer.BadParameter(msg)
     said = COMMANDS[number].filled(_fields(fields, field or []))
+    about = MESSAGES[number].name
     if why := objection(number, said):
         example = json.dumps(COMMANDS[number].example, ensure_ascii=False)
-        msg = f"these fields make no {MESSAGES[number].name}: {why}. An example: {example}"
+        msg = f"these fields make no {about}: {why}. An example: {example}"
+        raise typer.BadParameter(msg)
+    fields_of = fields_read(number, said)
+    if strange := [each for each in said if each not in fields_of]:
+        msg = f"{about} has no field {strange[0]} 没有该字段{did_you_mean(alike(strange[0], fields_of))}; it has {', '.join(fields_of)}"
         raise typer.BadParameter(msg)
     with database_of(config) as url:
         got = send_command(
@@ -84,7 +90,7 @@ def commands(
     if name:
         number = command_named(name)
         if number is None:
-            msg = f"{name!r} is no command; leave it out to list them all"
+            msg = f"{name!r} is no command{_meant(name)}; leave it out to list them all"
             raise typer.BadParameter(msg)
         chosen = {number: COMMANDS[number]}
     for number, each in chosen.items():
@@ -95,6 +101,12 @@ def commands(
             typer.echo(f"example   {json.dumps(each.example, ensure_ascii=False)}")
             if each.usual:
                 typer.echo(f"the example's are meant unless given: {', '.join(each.usual)}")
+
+
+def _meant(name: str) -> str:
+    """The commands that may be meant by a name that is none."""
+    words = [_dashed(word) for number, each in ready().items() for word in (MESSAGES[number].name, *each.words)]
+    return did_you_mean(alike(name, words))
 
 
 def _dashed(name: str) -> str:

@@ -89,7 +89,7 @@ def say(file: Path, report: ImportReport) -> NoReturn:
     for problem in report.problems:
         typer.echo(f"{file}, {problem}", err=True)
     if report.unread:
-        typer.echo(f"columns that are not read 未识别的列: {', '.join(report.unread)}", err=True)
+        typer.echo(f"columns that are not read 未识别的列: {' | '.join(report.unread)}", err=True)
     refused = len({problem.line for problem in report.problems})
     typer.echo(f"{report.taken} taken, {refused} refused")
     raise typer.Exit(1 if refused else 0)

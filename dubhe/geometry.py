@@ -16,7 +16,7 @@ import typer
 from dubhe.options import Config, database_of
 from dubhe.shapes import Taken, export_shapes, import_corridors, import_fences, import_stops
 from geofence.datum import Datum
-from storage.geometry import EVERYONE, list_shapes, remove_shapes, whom_of
+from storage.geometry import EVERYONE, list_shapes, names_of, remove_shapes, whom_of
 
 File = Annotated[Path, typer.Argument(help="GeoJSON: a FeatureCollection or one Feature")]
 Said = Annotated[
@@ -44,6 +44,9 @@ Replace = Annotated[
 ]
 Into = Annotated[Datum, typer.Option("--datum", help="what coordinates to write 输出坐标系: wgs84 (also CGCS2000), gcj02, bd09")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="write it there 输出文件; without it: to the screen")]
+
+NAMED_MAX = 10
+"""Of those that a shape is for, in a list; export names all."""
 
 
 def _import(
@@ -96,6 +99,10 @@ def _drop_whom(document: dict[str, Any]) -> int:
     return sum(each != (None, None) for each in said)
 
 
+def _some(names: list[str]) -> str:
+    return " ".join(names[:NAMED_MAX] + ["…"] * (len(names) > NAMED_MAX))
+
+
 def _app(table: str, one: str, about: str) -> typer.Typer:
     """The commands that all three have."""
     app = typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None)
@@ -103,11 +110,11 @@ def _app(table: str, one: str, about: str) -> typer.Typer:
     @app.command("list", help="List them 列表; tab-separated.")
     def list_(config: Config = None) -> None:
         with database_of(config) as url:
-            rows = list_shapes(url, table)
+            rows, names = list_shapes(url, table), names_of(url, table)
         typer.echo("id\tname\tshape\tterminals\tparties")
         for row in rows:
             count = "all" if row.terminals is None else str(len(row.terminals))
-            typer.echo(f"{row.id}\t{row.name}\t{row.feature['geometry']['type']}\t{count}\t{' '.join(row.parties)}")
+            typer.echo(f"{row.id}\t{row.name}\t{row.feature['geometry']['type']}\t{count}\t{_some(names.get(row.id, []))}")
 
     @app.command(
         "export",

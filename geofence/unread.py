@@ -45,7 +45,7 @@ ELSEWHERE: Final = frozenset({"id", "for", "parties"})
 """Read, or told to be left out, by whoever imports."""
 
 
-UNREAD: Final = "is not read, and the shape is entered without it 未识别的属性，未生效"
+UNREAD: Final = "is not read and has no effect 未识别的属性，未生效"
 
 
 def unread(document: Mapping[str, Any], table: str) -> list[str]:

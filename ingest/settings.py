@@ -206,7 +206,7 @@ def _unknown(name: str, known: set[str], environ: Mapping[str, str]) -> str:
 
 def _from_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         msg = f"cannot read the settings file {path}: {error.strerror}"
         raise SettingError(msg) from error

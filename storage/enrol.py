@@ -144,7 +144,7 @@ def terminal_name(text: str) -> str:
     """The canonical name of a terminal, as people write it. Raises `EnrolError`."""
     name = canonical(text)
     if not text.strip() or not is_name(name) or not re.fullmatch("[0-9a-f]{1,20}", name):
-        msg = f"{clean(text)!r} cannot be a terminal's name; it has up to 20 digits, as the terminal sends its phone number"
+        msg = f"{clean(text)!r} cannot be a terminal's name; it has up to 20 digits, as in the phone number it sends 终端手机号应为数字"
         raise EnrolError(msg)
     return name
 

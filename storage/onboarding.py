@@ -85,14 +85,18 @@ def take_steps(url: str, plate: str, colour: int | None, by: str, decide: Callab
 
 def find_vehicle(conn: Conn, plate: str, colour: int | None) -> int:
     """The vehicle with this plate; its colour is needed where two vehicles have the same. Raises `UnknownVehicle`."""
-    found = conn.execute(
-        "SELECT id, plate_colour FROM vehicles WHERE plate = %s AND plate_colour = coalesce(%s, plate_colour)", (plate_of(plate), colour)
-    ).fetchall()
-    if len(found) != 1:
-        colours = ", ".join(colour_words(each) for _, each in found)
-        msg = f"{len(found)} vehicles have the plate {clean(plate)!r}; say --colour, one of {colours} 请指定车牌颜色"
-        raise UnknownVehicle(msg if found else f"no vehicle has the plate {clean(plate)!r} 车辆未登记; `dubhe vehicle import` enters it")
-    return int(found[0][0])
+    known = conn.execute("SELECT id, plate_colour FROM vehicles WHERE plate = %s ORDER BY plate_colour", (plate_of(plate),)).fetchall()
+    found = [vehicle for vehicle, its_colour in known if colour in {None, its_colour}]
+    if len(found) == 1:
+        return int(found[0])
+    called, colours = clean(plate), ", ".join(colour_words(each) for _, each in known)
+    if found:
+        msg = f"{len(found)} vehicles have the plate {called!r}; say --colour, one of {colours} 请指定车牌颜色"
+    elif known:
+        msg = f"the plate {called!r} is {colours}, not {colour_words(colour)} 车牌颜色不符"
+    else:
+        msg = f"no vehicle has the plate {called!r} 车辆未登记; `dubhe vehicle import` enters it"
+    raise UnknownVehicle(msg)
 
 
 def _case(conn: Conn, vehicle_id: int) -> Case:

@@ -121,7 +121,8 @@ def _who(conn: Conn, who: str) -> list[tuple[int, int | None]]:
     name = canonical(clean(who))
     found = conn.execute(_WHO, {"name": name, "plate": plate_of(who)}).fetchall()
     if not found and conn.execute("SELECT FROM vehicles WHERE plate = %s", (plate_of(who),)).fetchone() is None:
-        msg = f"no terminal and no vehicle is called {clean(who)!r}"
+        cure = "`dubhe terminal list` and `dubhe vehicle list` show those there are"
+        msg = f"no terminal and no vehicle is called {clean(who)!r} 未登记; {cure}"
         raise Unknown(msg)
     return [(terminal_id, vehicle_id) for terminal_id, vehicle_id in found]
 

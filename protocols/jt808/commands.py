@@ -7,12 +7,13 @@ waiting. Most replies name the serial of their command in `reply_serial`; those 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocols.errors import ProtocolError
 from protocols.jt808.header import EDITIONS
-from protocols.jt808.messages.registry import MESSAGES, build
+from protocols.jt808.messages.registry import MESSAGES, build, parse
 
 GENERAL_RESPONSE: Final = 0x0001
 RESULTS: Final = {0: "ok", 1: "failed", 2: "bad_message", 3: "unsupported"}
@@ -189,6 +190,15 @@ def objection(message_id: int, fields: Mapping[str, Any]) -> str | None:
         else:
             return None
     return why
+
+
+def fields_read(message_id: int, fields: Mapping[str, Any]) -> list[str]:
+    """The names of the fields that the command has in the editions that can be made of these."""
+    names: dict[str, None] = {}
+    for edition in range(len(EDITIONS)):
+        with suppress(ProtocolError):
+            names |= dict.fromkeys(parse(message_id, edition, build(message_id, edition, fields)))
+    return list(names)
 
 
 def ends(message_id: int, result: int) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -99,6 +102,40 @@ def test_a_track_into_a_folder_that_is_not_there_is_one_sentence(dubhe: Dubhe, d
     code, out, said = dubhe("track", "沪A38000", "--from", "2026-01-01", "--to", "2026-01-02", "-o", str(tmp_path / "no" / "day.csv"))
 
     assert (code, out, said.count("\n"), "no/day.csv" in said) == (2, "", 1, True)
+
+
+def test_a_terminal_that_the_gateway_refuses_is_said_to_be_with_the_entry_that_lets_it_in(
+    gateways: Callable[[dict[str, str]], Gateway], bare_dubhe: Dubhe, tmp_path: Path
+) -> None:
+    recording = tmp_path / "day.csv"
+    recording.write_text("time,lat,lon\n2026-11-25T08:00:00Z,31.23,121.47\n", encoding="utf-8")
+    to = gateways({"admission": "strict"}).to
+    code, out, said = bare_dubhe("replay", str(recording), "--to", f"{to.host}:{to.port}", "--plate", "沪A38000", "--speed", "0")
+
+    assert (code, out) == (2, "")
+    assert "the gateway refused terminal 13900000001 of vehicle 沪A38000; `dubhe terminal add 13900000001 --plate 沪A38000" in said
+    assert "cannot be a terminal's name" in bare_dubhe("replay", str(recording), "--to", "127.0.0.1:9", "--terminal", "xyz")[2]
+
+
+def test_a_full_disk_is_one_sentence() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "dubhe", "decode", "7e00"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert (2, "dubhe: cannot write: No space left on device 磁盘已满\n") == (ended.returncode, ended.stderr)
+
+
+def test_words_without_a_frame_decode_to_nothing_and_that_is_said(bare_dubhe: Dubhe) -> None:
+    code, out, said = bare_dubhe("decode", "7e")
+
+    assert (1, "", "dubhe: there is no frame and no sentence in it 没有报文; a frame is 7e…7e\n") == (code, out, said)
+
+
+def test_a_plate_of_another_colour_is_said_to_be_there(dubhe: Dubhe, database_url: str) -> None:
+    add_terminal(database_url, "13800138000", "沪A38000", "黄")
+
+    assert "the plate '沪A38000' is yellow 黄, not green 绿 车牌颜色不符" in dubhe("vehicle", "show", "沪A38000", "--colour", "绿")[2]
 
 
 def test_a_recording_or_a_gateway_that_is_not_there_is_one_sentence(bare_dubhe: Dubhe, tmp_path: Path) -> None:

@@ -64,6 +64,19 @@ def test_a_phone_is_the_terminals_in_a_sheet_of_terminals_alone(database_url: st
     assert (report.taken, report.unread, [name for name, *_ in rows(database_url, BOUND)]) == (1, [], ["13900000001"])
 
 
+def test_a_heading_with_a_slip_and_one_that_stands_twice_are_told(database_url: str) -> None:
+    sheet = "车牌号,车牌颜色,carrier_untill,交强险到期,备注,车牌号\n川A12345,黄,2030-01-01,2030-01-01,x,川A54321\n".encode()
+    report = import_vehicles(database_url, sheet, by="operator", now=datetime.now(UTC))
+
+    assert report.unread == [
+        "carrier_untill; did you mean 是否指 carrier_until?",
+        "交强险到期; did you mean 是否指 交强险到期日?",
+        "备注",
+        "车牌号 where it stands again 重复列",
+    ]
+    assert [("川A12345",)] == rows(database_url, "SELECT plate FROM vehicles")
+
+
 def test_a_formula_without_a_value_is_no_plate(database_url: str) -> None:
     report = import_terminals(database_url, "终端号,车牌号,车牌颜色\n138,#N/A,黄\n".encode())
 

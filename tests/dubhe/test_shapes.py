@@ -142,7 +142,7 @@ def test_a_property_that_nobody_reads_is_told_with_its_features_and_the_name_tha
     code, out, why = entered("fence", *school, depot)
     assert (code, out) == (0, "6 taken, 0 refused; ids 1 to 6\n")
     lines = [line.partition("shapes.geojson: ")[2] for line in why.splitlines()]
-    unread = "is not read, and the shape is entered without it 未识别的属性，未生效"
+    unread = "is not read and has no effect 未识别的属性，未生效"
     assert lines == [
         f"feature 1 学校0, feature 2 学校1, feature 3 学校2, 2 more: speed_limit_kmh {unread}; did you mean 是否指 day_kmh or night_kmh?",
         f"feature 6 车场: Day_KMH {unread}; did you mean 是否指 day_kmh?",
@@ -185,6 +185,14 @@ def test_what_is_not_there_cannot_be_removed_and_is_named(dubhe: Dubhe, entered:
 
     assert (1, "1 removed\n") == (code, out)
     assert why == "dubhe: there is no shape 99; `list` shows ids 没有该编号\n"
+
+
+def test_a_list_names_whom_shapes_are_for(dubhe: Dubhe, entered: Entered) -> None:
+    dubhe("line", "add", "71路")
+    entered("fence", feature("Point", LINE[0], radius_m=9), options=("--for", "line:71路"))
+    entered("fence", feature("Point", LINE[0], radius_m=9))
+
+    assert ["line:71路", ""] == [line.split("\t")[4] for line in dubhe("fence", "list")[1].splitlines()[1:]]
 
 
 def test_whom_a_shape_is_for_stays_when_it_is_replaced_unless_it_is_said(dubhe: Dubhe, entered: Entered, database_url: str) -> None:

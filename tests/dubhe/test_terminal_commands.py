@@ -88,6 +88,13 @@ def test_a_terminal_is_named_by_its_number_or_its_vehicles_plate_and_must_be_one
 def test_what_is_no_command_or_makes_none_is_taught(bare_dubhe: Dubhe) -> None:
     code, _, err = bare_dubhe("terminal", "command", "1", "dance")
     assert (code, "`dubhe terminal commands` lists them" in " ".join(err.split())) == (2, True)
+    code, _, err = bare_dubhe("terminal", "command", "1", "lcoate")
+    assert (code, "did you mean 是否指 locate?" in " ".join(err.split())) == (2, True)
+    code, out, err = bare_dubhe("terminal", "command", "1", "track", "--field", "interval_s=5", "--field", "valid=60")
+    assert (code, out, "valid_s" in err) == (2, "", True)
+    code, out, err = bare_dubhe("terminal", "command", "1", "text", "--field", "text=hi", "--field", "falg=[]")
+    assert (code, out) == (2, "")
+    assert "text has no field falg 没有该字段; did you mean 是否指 flag?; it has flag, text, kind" in " ".join(err.split())
     code, out, _ = bare_dubhe("terminal", "commands")
     assert code == 0
     assert len(out.splitlines()) == len(ready())

@@ -62,6 +62,13 @@ def test_a_setting_nobody_knows_is_refused_with_the_one_that_may_be_meant_or_the
         Settings.load(environ={"DUBHE_X": "1"})
 
 
+def test_a_byte_order_mark_is_no_hindrance(tmp_path: Path) -> None:
+    file = tmp_path / "dubhe.toml"
+    file.write_bytes(b"\xef\xbb\xbfworkers = 2\n")
+
+    assert 2 == Settings.load(file, environ={}).workers
+
+
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="cannot read the settings file"):
         Settings.load(tmp_path / "none.toml", environ={})
