@@ -10,6 +10,7 @@ Measured with QoS 1, 90 bytes, 2-core EPYC, November 2026: aiomqtt's iterator ta
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 import struct
@@ -20,7 +21,7 @@ from typing import Any, Final, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
-from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTT_ERR_SUCCESS
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -29,6 +30,8 @@ READS_PER_WAKE: Final = 100
 """Packets per turn of the loop: more starves the other doors, fewer costs a poll each. 100 was measured, others were not."""
 PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 KEEPALIVE_S: Final = 60
+LOOK_EVERY_S: Final = 1.0
+"""How often a connection is looked after."""
 SESSION_EXPIRY_S: Final = 7 * 86_400
 """How long the broker keeps what we have not read; 3.1.1 knows no such limit."""
 RECEIVE_MAXIMUM_MAX: Final = 65_535
@@ -174,7 +177,8 @@ class BrokerLine:
         if not self._reading:
             self._reading = True
             if self._open():
-                self._loop.add_reader(self._socket.fileno(), self._readable)
+                with contextlib.suppress(RuntimeError):  # uvloop's, of a socket that was reset: reading will tell
+                    self._loop.add_reader(self._socket.fileno(), self._readable)
                 self._loop.call_soon(self._readable)
 
     def _open(self) -> bool:
@@ -199,9 +203,18 @@ class BrokerLine:
             self._socket = sock
             if self._reading:
                 self._loop.add_reader(sock.fileno(), self._readable)
-            self._client._misc_task = self._loop.create_task(self._client._misc_loop())  # noqa: SLF001
+            self._client._misc_task = self._loop.create_task(self._look_after())  # noqa: SLF001
 
         self._loop.call_soon_threadsafe(start)
+
+    async def _look_after(self) -> None:
+        """Keep the connection alive, in the place of aiomqtt's own, and read what nobody has called us for.
+
+        A socket that was reset uvloop reports once, and never again, whatever there is still to be read or to be found out.
+        """
+        while self._paho.loop_misc() == MQTT_ERR_SUCCESS:
+            self._readable()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _readable(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from firmware_sim.broker import Broker, running_broker
 from firmware_sim.gateway import free_port
 from fix_broker import Publisher, require_mosquitto
 from fix_worker import play, stored, until, worker
-from ingest.broker import BrokerLine, Delivery, broker_at
+from ingest.broker import READS_PER_WAKE, BrokerLine, Delivery, broker_at
 
 TOPIC = "dubhe/v1/1/fix"
 FIX = b'{"time": "2026-11-24T00:00:01Z", "lat": 31.23, "lon": 121.47}'
@@ -85,6 +86,36 @@ def test_a_broker_that_dies_is_noticed(broker: Broker) -> None:
         assert isinstance(line.lost.exception(), aiomqtt.MqttError)
         with pytest.raises(aiomqtt.MqttError):
             await BrokerLine(at(broker.url, "5"), lambda _: None).__aenter__()
+
+    play(story())
+
+
+def test_a_broker_that_is_killed_with_words_of_ours_unread_is_noticed_and_found_again(broker: Broker) -> None:
+    """The kernel resets such a connection. uvloop calls us once more then, and never again, however much there is still to be read."""
+    heard: list[Delivery] = []
+
+    async def story() -> None:
+        assert broker.process is not None
+        bus = await Publisher.connect(broker.port)
+        line = await BrokerLine(at(broker.url, "5"), heard.append).__aenter__()
+        await line.subscribe([TOPIC])
+        line.pause()
+        await bus.publish(TOPIC, *(str(n).encode() for n in range(5 * READS_PER_WAKE)), qos=0)
+        await bus.publish(TOPIC, b"the broker has sent what came before this")
+        broker.process.send_signal(signal.SIGSTOP)
+        line.publish(TOPIC, b"unread")
+        broker.stop(signal.SIGKILL)
+        line.resume()
+        await asyncio.wait([line.lost], timeout=10)
+        assert isinstance(line.lost.exception(), aiomqtt.MqttError)
+        assert len(heard) >= 5 * READS_PER_WAKE
+        heard.clear()
+        broker.start()
+        bus = await Publisher.connect(broker.port)
+        async with BrokerLine(at(broker.url, "5"), heard.append) as line:
+            await line.subscribe([TOPIC])
+            await bus.publish(TOPIC, FIX)
+            await until(lambda: heard)
 
     play(story())
 
