@@ -1,8 +1,8 @@
 """Corridors: planned lines with a width, cut into segments and blocks of segments, and who is to drive along them when.
 
 A `CorridorIndex` is immutable and has the vertices of all corridors end to end in a few columns, and over the segments of each corridor
-a tree of boxes, a few to one. A fix looks only at the corridors of its own terminal and, of those for everyone, at the ones near it
-(`everyone.py`), so their number does not matter, and comes down the tree of each, so their length hardly does.
+a tree of boxes, a few to one. A fix looks only at those of its terminal's corridors, and of those for everyone (`everyone.py`), that
+it is near, so their number does not matter, and comes down the tree of each, so their length hardly does.
 What it finds are *passages*: places where the corridor comes by within its width.
 A loop, a hairpin or an overlapping carriageway gives several; which of them the vehicle is on is for `following.py` to say.
 Distances are taken in the plane at the fix, which is good to 1e-5 as far as a corridor is wide.
@@ -113,6 +113,8 @@ class CorridorIndex:
     """The corridor turns back at the vertex: what comes before and after it are two passages."""
     levels: Sequence[Level]
     """The tree's boxes, the largest first; each corridor has one box in the first level."""
+    realm: NDArray[np.float64]
+    """West, south, east, north of all places that each says something about, one column per corridor."""
     ends: NDArray[np.float64]
     """Longitude and latitude of first and last vertex."""
     terminus_m: Metres
@@ -151,7 +153,7 @@ class CorridorIndex:
         """Index the corridors. Raises ValueError for one that is no line, or for an assignment to one that is not there."""
         corridors = sorted(corridors, key=lambda corridor: corridor.id)
         ids = np.array([corridor.id for corridor in corridors], np.int64)
-        parts = [_Part.of(corridor) for corridor in corridors]
+        parts, boxes = [_Part.of(corridor) for corridor in corridors], [_boxes(corridor) for corridor in corridors]
         asked = np.array([assignment.corridor_id for assignment in assignments], np.int64)
         if not np.isin(asked, ids).all() or len(np.unique(ids)) < len(ids) or (ids < 1).any():
             msg = "two corridors have the same id, or one has none above 0, or one is assigned that is not there"
@@ -176,12 +178,13 @@ class CorridorIndex:
             course_deg=_joined([part.course_deg for part in parts]),
             sharp=_joined([_turns_back(part.course_deg) for part in parts], np.bool_),
             levels=levels([part.lon for part in parts], [part.lat for part in parts], [part.reach for part in parts]),
+            realm=np.array([(*each[:, :2].min(axis=0), *each[:, 2:].max(axis=0)) for each in boxes]).reshape(-1, 4).T.copy(),
             ends=np.array([(*corridor.points[0][:2], *corridor.points[-1][:2]) for corridor in corridors]).reshape(-1, 4),
             terminus_m=np.array([corridor.terminus_m for corridor in corridors]),
             directed=np.array([corridor.directed for corridor in corridors], np.bool_),
             assigned=Assigned.of(np.flatnonzero(audience != EVERYONE), audience[audience != EVERYONE], audiences),
             everyone=Everyone.of(
-                [(number, _boxes(corridors[row[number]])) for number in for_all.tolist()], week[row[for_all]], weeks, both_us[for_all]
+                [(number, boxes[row[number]]) for number in for_all.tolist()], week[row[for_all]], weeks, both_us[for_all]
             ),
             for_all=for_all[np.argsort(row[for_all], kind="stable")],
             assignment_row=row,
@@ -212,7 +215,7 @@ class CorridorIndex:
     def in_force(self, terminal_id: Index, time_us: Index, lon: Degrees, lat: Degrees) -> tuple[Index, Index, Mask]:
         """Pairs of fix, ascending, and corridor (row) that its terminal is to drive along at that time; and which fixes have any such.
 
-        Of the corridors for everyone a fix is paired only with those that it may be on, beside, at the end or on a detour of.
+        Of the corridors for everyone a fix is paired only with those that are `near`.
         """
         fix, assignment = self.assigned.to(terminal_id)
         minute = minute_of_week(time_us, self.zone_s)
@@ -243,6 +246,12 @@ class CorridorIndex:
         row, valid_us = self.assignment_row[assignment], self.assignment_us[assignment]
         now: Mask = (time_us >= valid_us[:, 0]) & (time_us < valid_us[:, 1]) & self.weeks[self.week[row], minute]
         return row, now
+
+    def near(self, lon: Degrees, lat: Degrees, row: Index) -> Mask:
+        """Whether each fix may be on the corridor beside it, along it, at its end or on a detour of it: of others it says nothing."""
+        west, south, east, north = self.realm.take(row, axis=1)
+        near: Mask = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
+        return near
 
     def at_terminus(self, lon: Degrees, lat: Degrees, row: Index) -> Mask:
         """Whether each fix is close to either end of the corridor beside it."""

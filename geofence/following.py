@@ -119,11 +119,18 @@ class Following:
         """Signals about DEVIATION, DETOUR, WRONG_DIRECTION and SHORTCUT; writes the road's speed limit."""
         good = np.flatnonzero(track.good)
         place, row, served = self.index.in_force(track.terminal_id[good], track.time_us[good], track.lon[good], track.lat[good])
-        concerned = served | (memory["corridor"][track.owner[good]] != 0)
-        fix = good[concerned]
+        near = self.index.near(track.lon[good[place]], track.lat[good[place]], row)
+        place, row, owner = place[near], row[near], track.owner[good]
+        concerned = served | (memory["corridor"][owner] != 0)
+        roams = memory["course"] == COURSE.LOST
+        roams[owner[place]] = roams[owner[(concerned & ~served) | track.another[good]]] = False
+        roams[standing.owner[(standing.kind >= KIND.DEVIATION) & (standing.kind <= KIND.WRONG_DIRECTION)]] = False
+        looks = concerned & ~roams[owner]
+        _roam(track, good[concerned & ~looks], memory)
+        fix = good[looks]
         if len(fix) == 0:
             return NO_SIGNALS
-        sight = Sight.of(self.index, track, fix, (good[place], row), served[concerned])
+        sight = Sight.of(self.index, track, fix, (good[place], row), served[looks])
         found = _Found.blank(len(fix))
         for at in steps(track.owner[fix]):
             _follow(track, fix[at], at, memory, index=self.index, sight=sight, found=found)
@@ -225,6 +232,17 @@ class _Found:
         return _Found(**columns)
 
 
+def _roam(track: TrackBatch, fix: Index, memory: Memory) -> None:
+    """All fixes of those that are on no trip, with nothing to see anywhere: what `_follow` would remember of them, and at once."""
+    owner = track.owner[fix]
+    np.add.at(memory["driven_m"], owner, track.moved_m[fix])
+    memory["shadow_us"][owner] = track.time_us[fix]
+    memory["seen_us"][owner[track.gap[fix]]] = 0
+    for name in ("back_us", "maybe", "shadow", "shadow_m", "beside_m"):
+        memory[name][owner] = 0
+    memory["nowhere"][owner] = True
+
+
 def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, index: CorridorIndex, sight: Sight, found: _Found) -> None:
     """The next fix of each of several terminals: `fix` is its row of the track batch, `at` its element of `sight` and `found`."""
     mine = _after_silence(track, fix, pick(memory, track.owner[fix]))
@@ -255,7 +273,8 @@ def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, index: 
     mine["corridor"] = np.where(joins, mine["shadow"], mine["corridor"])
     found.begun_us[at] = np.where(joins, mine["shadow_us"], ABSENT)
     _tell(at, sight, found, mine, here=here, there=there)
-    put(memory, track.owner[fix], _remember(at, sight, found, mine, time_us=track.time_us[fix], there=there))
+    _remember(at, sight, found, mine, time_us=track.time_us[fix], there=there)
+    put(memory, track.owner[fix], mine)
 
 
 def _after_silence(track: TrackBatch, fix: Index, mine: Memory) -> Memory:
@@ -348,22 +367,20 @@ def _tell(at: Index, sight: Sight, found: _Found, mine: Memory, *, here: Index, 
     found.left_us[at], found.joined_us[at] = mine["seen_us"], mine["maybe_us"]
 
 
-def _remember(at: Index, sight: Sight, found: _Found, mine: Memory, *, time_us: Index, there: Index) -> Memory:
+def _remember(at: Index, sight: Sight, found: _Found, mine: Memory, *, time_us: Index, there: Index) -> None:
     """What is known after the fixes."""
     seen, placed = found.seen[at], found.passage[at]
     nowhere, apart = seen == SEEN.NOWHERE, (seen == SEEN.TERMINUS) | (seen == SEEN.IDLE)
     known = placed >= 0
     candidate = sight.near[there] & ~apart & (seen != SEEN.CONFIRMED)
-    after = mine.copy()
-    after["course"] = NEXT[mine["course"], seen]
-    after["corridor"] = np.where(known, sight.corridor[placed], np.where(seen == SEEN.IDLE, 0, mine["corridor"]))
-    after["chainage_m"] = np.where(known, sight.chainage_m[placed], mine["chainage_m"])
-    after["seen_us"] = np.where(known, time_us, np.where(apart, 0, mine["seen_us"]))
-    after["driven_m"] = np.where(known | apart, 0.0, mine["driven_m"])
-    after["nowhere"] = nowhere
-    after["excused"] = ~known & ~apart & (mine["excused"] | (nowhere & sight.excused[at]))
+    mine["course"] = NEXT[mine["course"], seen]
+    mine["corridor"] = np.where(known, sight.corridor[placed], np.where(seen == SEEN.IDLE, 0, mine["corridor"]))
+    mine["chainage_m"] = np.where(known, sight.chainage_m[placed], mine["chainage_m"])
+    mine["seen_us"] = np.where(known, time_us, np.where(apart, 0, mine["seen_us"]))
+    mine["driven_m"] = np.where(known | apart, 0.0, mine["driven_m"])
+    mine["nowhere"] = nowhere
+    mine["excused"] = ~known & ~apart & (mine["excused"] | (nowhere & sight.excused[at]))
     kept = np.where(seen == SEEN.BESIDE, mine["maybe"], 0)
-    after["maybe"] = np.where(candidate, sight.corridor[there], kept)
-    after["maybe_m"] = np.where(candidate, sight.chainage_m[there], mine["maybe_m"])
-    after["maybe_us"] = np.where(candidate, time_us, mine["maybe_us"])
-    return after
+    mine["maybe"] = np.where(candidate, sight.corridor[there], kept)
+    mine["maybe_m"] = np.where(candidate, sight.chainage_m[there], mine["maybe_m"])
+    mine["maybe_us"] = np.where(candidate, time_us, mine["maybe_us"])
