@@ -97,6 +97,7 @@ def check(fixes: FixBatch, atlas: Atlas, state: State, also: Sequence[Rule] = ()
     assert _layout(rules) == state.layout, "the state was begun for other rules"
     quality = faults(fixes)
     rows = np.flatnonzero((quality & CLOCK == 0) & (fixes.terminal_id != ABSENT))
+    rows = rows[np.argsort(fixes.terminal_id[rows], kind="stable")]
     work, stale = state.arrange(fixes.terminal_id[rows], samples(fixes, rows, quality), rows)
     quality[stale] |= np.uint16(Quality.STALE)
 

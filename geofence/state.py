@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from geofence.incidents import INCIDENT, Incidents
 from geofence.quality import SAMPLE
 from geofence.work import Arrivals, Change, Work
+from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
 from tracks.track import Memory, expand, pick, put, whole
 
@@ -67,18 +68,20 @@ class State:
         self._slots = np.empty(0, np.int64)
         self._free = np.empty(0, np.int64)
         """Slots below the highest that nobody has."""
-        self._first = np.zeros(0, np.int64)
-        """Row of the window, a ring, that holds a slot's first sample: a multiple of STRIDE."""
-        self._count = np.zeros(0, np.int64)
+        self._first = np.zeros(1, np.int64)
+        """Row of the window, a ring, that holds a slot's first sample: a multiple of STRIDE. Here and below the last slot, -1, stays blank:
+        it is that of terminals not known."""
+        self._count = np.zeros(1, np.int64)
         """Samples in the window; the pictures are those before samples 0, STRIDE, 2 STRIDE …"""
-        self._base = np.zeros((0, 2), np.int64)
+        self._base = np.full((1, 2), NEVER)
         """Time and digest of the last sample that left the window: what is not later is stale."""
-        self._last = np.zeros((0, 2), np.int64)
+        self._last = np.full((1, 2), NEVER)
         """Time and digest of the newest sample."""
-        self._window = np.zeros((WINDOW, 0), SAMPLE)
-        self._memory = np.zeros((1 + PICTURES, 0), memory)
+        self._window = np.zeros((WINDOW, 1), SAMPLE)
+        self._memory = np.zeros((1 + PICTURES, 1), memory)
         """Row 0 is now, the others are the pictures, a ring beside the window's. Slots are the last axis: those of now lie together."""
-        self._extent = np.zeros((1 + PICTURES, 0, 2), np.int64)
+        self._extent = np.zeros((1 + PICTURES, 1, 2), np.int64)
+        """Where in the pool the incidents of each row and slot begin and stop."""
         self._pool = _Pool()
 
     def __len__(self) -> int:
@@ -113,14 +116,14 @@ class State:
         return int(self._last[self.find(np.array([terminal_id]))[0], 0])
 
     def arrange(self, terminal_id: Index, sample: NDArray[Any], source: Index) -> tuple[Work, Index]:
-        """Lay out the samples (each of `terminal_id`, from row `source` of the batch); and the sources that are too late to take up."""
-        ids, owner = np.unique(terminal_id, return_inverse=True)
-        arrived = Arrivals(owner, sample, source).in_order()
+        """Lay out the samples (each of `terminal_id`, ascending, from row `source` of the batch); and the sources too late to take up."""
+        new = np.diff(terminal_id, prepend=ABSENT) != 0
+        ids = terminal_id[new]
+        arrived = Arrivals(np.cumsum(new) - 1, sample, source).in_order()
         slot = self.find(ids)
-        start = np.where(slot >= 0, self._count[slot], 0) if len(self._count) else np.zeros(len(ids), np.int64)
+        start = self._count[slot]
         first = np.flatnonzero(np.diff(arrived.owner, prepend=-1))
-        last = self._last[slot] if len(self._count) else np.empty((len(ids), 2), np.int64)
-        behind = (start > 0) & ~_after(arrived.sample, first, last)
+        behind = (start > 0) & ~_after(arrived.sample, first, self._last[slot])
         stale = np.empty(0, np.int64)
         if behind.any():
             arrived, start, stale = self._merge(arrived, slot, start, behind)
@@ -148,14 +151,11 @@ class State:
         first = np.diff(arrived.owner, prepend=-1) != 0
         kept, owner = arrived.owner[first], np.cumsum(first) - 1
         ids, slot, start = ids[kept], slot[kept], start[kept]
-        known = slot >= 0
-        rewound = np.zeros(len(ids), np.bool_)
-        rewound[known] = start[known] < self._count[slot[known]]
+        rewound = start < self._count[slot]
         again = np.flatnonzero(rewound)
         row = np.zeros(len(ids), np.int64)
         row[again] = self._picture(slot[again], start[again])
-        since_us = np.full(len(ids), NEVER)
-        since_us[known] = self._last[slot[known], 0]
+        since_us = self._last[slot, 0]
         since_us[again] = self._base[slot[again], 0]
         inside = again[start[again] > 0]
         since_us[inside] = self._held(slot[inside], start[inside] - 1)["time_us"]
@@ -173,28 +173,25 @@ class State:
             place=start[owner] + np.arange(len(owner)) - np.flatnonzero(first)[owner],
         )
 
+    def _at(self, row: Index, slot: Index) -> Index:
+        """Where row and slot are in an array of rows of slots that is laid out flat: numpy finds one index faster than two."""
+        return row * len(self._count) + slot
+
     def _held(self, slot: Index, place: Index) -> NDArray[Any]:
         """Samples in windows."""
-        return pick(self._window, ((self._first[slot] + place) % WINDOW, slot))
+        return pick(self._window.reshape(-1), self._at((self._first[slot] + place) % WINDOW, slot))
 
     def _picture(self, slot: Index, place: Index) -> Index:
         """Row of memory for the picture before the sample at `place`, a multiple of STRIDE."""
         return 1 + (self._first[slot] + place) % WINDOW // STRIDE
 
     def _remembered(self, slot: Index, row: Index) -> Memory:
-        if (slot >= 0).all():
-            return pick(self._memory, (row, slot))
-        memory = np.zeros(len(slot), self.layout)
-        known = np.flatnonzero(slot >= 0)
-        put(memory, known, pick(self._memory, (row[known], slot[known])))
-        return memory
+        return pick(self._memory.reshape(-1), self._at(row, slot))
 
     def _under_way(self, slot: Index, row: Index) -> Incidents:
-        extent = np.zeros((len(slot), 2), np.int64)
-        known = slot >= 0
-        extent[known] = self._extent[row[known], slot[known]]
-        owner, nth = expand(extent[:, 1] - extent[:, 0])
-        return Incidents(owner, pick(self._pool.rows, extent[owner, 0] + nth))
+        start, stop = self._extent.reshape(-1, 2).take(self._at(row, slot), axis=0).T
+        owner, nth = expand(stop - start)
+        return Incidents(owner, pick(self._pool.rows, start[owner] + nth))
 
     def adopt(self, change: Change) -> None:
         """Make what `check` found the state. There is no way back but to `forget` the terminals and take them up from what is stored."""
@@ -208,7 +205,7 @@ class State:
         place = work.place - drop[work.owner]
         stays = np.flatnonzero(place >= 0)
         whose = slot[work.owner[stays]]
-        put(self._window, ((self._first[whose] + place[stays]) % WINDOW, whose), pick(work.sample, stays))
+        put(self._window.reshape(-1), self._at((self._first[whose] + place[stays]) % WINDOW, whose), pick(work.sample, stays))
         self._count[slot] = total - drop
         self._last[slot] = _moment(work.sample, newest)
         for picture in change.pictures:
@@ -230,30 +227,34 @@ class State:
         """Write memory and incidents into a row of each slot; 0 is the present, -1 a picture that has left."""
         count = np.bincount(incidents.owner, minlength=len(slot))
         stop = self._pool.append(incidents.rows) + np.cumsum(count)
-        stays = np.flatnonzero(row >= 0)
-        where = row[stays], slot[stays]
-        put(self._memory, where, pick(memory, stays))
-        self._extent[where] = np.stack((stop - count, stop), 1)[stays]
+        extent = np.stack((stop - count, stop), 1)
+        if (gone := row < 0).any():
+            slot, row, memory, extent = slot[~gone], row[~gone], pick(memory, ~gone), extent[~gone]
+        at = self._at(row, slot)
+        put(self._memory.reshape(-1), at, memory)
+        self._extent.reshape(-1, 2)[at] = extent
 
     def _slots_for(self, terminal_id: Index) -> Index:
         """Their slots; terminals not known yet get free ones."""
-        new = terminal_id[self.find(terminal_id) < 0]
-        if len(new):
-            used = len(self._ids) + len(self._free)
-            grown = np.arange(used, used + max(len(new) - len(self._free), 0))
-            slots, self._free = np.split(np.concatenate((self._free, grown)), [len(new)])
-            order = np.argsort(ids := np.concatenate((self._ids, new)), kind="stable")
-            self._ids, self._slots = ids[order], np.concatenate((self._slots, slots))[order]
-            if used + len(grown) > len(self._count):
-                self._grow(max(2 * len(self._count), used + len(grown), SLOTS_MIN))
-            self._base[slots] = self._last[slots] = NEVER
-            self._first[slots] = self._count[slots] = 0
+        slot = self.find(terminal_id)
+        if (slot >= 0).all():
+            return slot
+        new = terminal_id[slot < 0]
+        used = len(self._ids) + len(self._free)
+        grown = np.arange(used, used + max(len(new) - len(self._free), 0))
+        slots, self._free = np.split(np.concatenate((self._free, grown)), [len(new)])
+        order = np.argsort(ids := np.concatenate((self._ids, new)), kind="stable")
+        self._ids, self._slots = ids[order], np.concatenate((self._slots, slots))[order]
+        if used + len(grown) >= len(self._count):
+            self._grow(max(2 * len(self._count), used + len(grown) + 1, SLOTS_MIN))
+        self._base[slots] = self._last[slots] = NEVER
+        self._first[slots] = self._count[slots] = 0
         return self.find(terminal_id)
 
     def _grow(self, capacity: int) -> None:
         for name in ("_first", "_count", "_base", "_last"):
             old = getattr(self, name)
-            larger = np.zeros((capacity, *old.shape[1:]), old.dtype)
+            larger = np.full((capacity, *old.shape[1:]), old[-1])
             larger[: len(old)] = old
             setattr(self, name, larger)
         for name in ("_window", "_memory", "_extent"):
@@ -265,16 +266,18 @@ class State:
 
     def _tidy(self) -> None:
         """Leave behind the incidents that no present and no picture refers to."""
-        age = (np.arange(PICTURES)[:, None] - self._first // STRIDE) % PICTURES
-        in_use = np.concatenate((np.ones((1, len(self._count)), np.bool_), age * STRIDE < self._count))
-        self._extent[~in_use] = 0
-        extent = self._extent[in_use]
-        count = extent[:, 1] - extent[:, 0]
-        which, nth = expand(count)
-        rows = pick(self._pool.rows, extent[which, 0] + nth)
+        extent = self._extent.reshape(-1, 2)
+        held = np.flatnonzero(extent[:, 1] > extent[:, 0])
+        row, slot = np.divmod(held, len(self._count))
+        in_use = (row == 0) | ((row - 1 - self._first[slot] // STRIDE) % PICTURES * STRIDE < self._count[slot])
+        extent[held[~in_use]] = 0
+        held = held[in_use]
+        start, stop = extent[held].T
+        which, nth = expand(stop - start)
+        rows = pick(self._pool.rows, start[which] + nth)
         self._pool = _Pool(tidy_at=4096 + len(self) + 2 * len(rows))
-        stop = self._pool.append(rows) + np.cumsum(count)
-        self._extent[in_use] = np.stack((stop - count, stop), 1)
+        after = self._pool.append(rows) + np.cumsum(stop - start)
+        extent[held] = np.stack((after - (stop - start), after), 1)
 
     def pack(self, terminal_id: int) -> bytes:
         """Everything about one terminal, to store or to hand to another worker."""
