@@ -179,12 +179,12 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
             told.append(_Told(row[which], _events(picked, track.terminal_id[row[which]], phase, end_us, ended)))
 
     def close(which: Mask, ended: Ended) -> None:
-        tell(which, PHASE.CLOSED, ended)
-        rows["state"][at[which]] = np.where(_merges(pick(rows, at[which])), STATE.COOLING, STATE.QUIET)
+        if which.any():
+            tell(which, PHASE.CLOSED, ended)
+            rows["state"][at[which]] = np.where(_merges(pick(rows, at[which])), STATE.COOLING, STATE.QUIET)
 
     lost = (_part(rows, at, enough, track, row) if gap.any() else gap) | _lapse(rows, at, enough, signal.value, time_us)
-    if lost.any():
-        close(lost, ENDED.GAP)
+    close(lost, ENDED.GAP)
 
     state = rows["state"][at]
     then = NEXT[state, signal.value - VALUE.END]
@@ -299,7 +299,9 @@ def _merges(rows: NDArray[Any]) -> Mask:
 def _name(rows: NDArray[Any], at: Index, terminal_id: Index, owner: Index) -> None:
     """Give incidents that open their ids, and find the ones that the other side opened before."""
     rows["id"][at] = event_ids(terminal_id, rows["kind"][at], rows["subject"][at], rows["start_us"][at])
-    for this in at[_merges(pick(rows, at))].tolist():
+    merge = at[_merges(pick(rows, at))]
+    merge = merge[among(owner[merge], owner[rows["kind"] == KIND.TERMINAL_ALARM])]  # of any two that merge, one is the terminal's
+    for this in merge.tolist():
         first, last = np.searchsorted(owner, [owner[this], owner[this] + 1])
         others = rows[first:last]
         terminals, means = others["kind"] == KIND.TERMINAL_ALARM, MEANS[number(others["subject"])]
