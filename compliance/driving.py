@@ -142,14 +142,14 @@ class Driving:
         limit_kmh = np.minimum(self.limits.max_kmh[row], track.limit_kmh[fix]) * night_part
         over = track.speed_kmh[fix] / limit_kmh
         value = np.where(over > 1, VALUE.BAD, VALUE.GOOD).astype(np.int8)
-        level = np.select([over < TIERS[0], over < TIERS[1]], [LEVEL.NOTICE, LEVEL.WARNING], LEVEL.MAJOR)
+        level = np.where(over < TIERS[0], LEVEL.NOTICE, np.where(over < TIERS[1], LEVEL.WARNING, LEVEL.MAJOR))
         return scene.tell(KIND.OVERSPEED, value, measure=track.speed_kmh[fix], amount=track.moved_m[fix], level=level)
 
     def _hours(self, scene: _Scene, book: _Book) -> list[Signals]:
         hours, fix = self.limits.hours, scene.fix
         driven_s, day_s, rested = book.driven_s[fix], book.day_s[fix], book.rest_s[fix] >= hours.rest_s
         tired = (driven_s > hours.day_s) | (book.night_s[fix] > hours.night_s)
-        fatigue = np.select([tired, rested], [VALUE.BAD, VALUE.GOOD], VALUE.NEUTRAL).astype(np.int8)
+        fatigue = np.where(tired, VALUE.BAD, np.where(rested, VALUE.GOOD, VALUE.NEUTRAL)).astype(np.int8)
         day = np.where(day_s > hours.in_24h_s, VALUE.BAD, VALUE.GOOD).astype(np.int8)
         return [
             scene.tell(KIND.FATIGUE, fatigue, measure=driven_s, level=LEVEL.WARNING),
@@ -160,14 +160,15 @@ class Driving:
         track, fix = scene.track, scene.fix
         forbidden = within_day(scene.minute, SMALL_HOURS) & self.limits.coach[scene.row]
         at_rest = ~forbidden | (book.rest_s[fix] >= self.limits.hours.rest_s)
-        value = np.select([at_rest, track.speed_kmh[fix] > DRIVING_KMH], [VALUE.GOOD, VALUE.BAD], VALUE.NEUTRAL).astype(np.int8)
+        drives = np.where(track.speed_kmh[fix] > DRIVING_KMH, VALUE.BAD, VALUE.NEUTRAL)
+        value = np.where(at_rest, VALUE.GOOD, drives).astype(np.int8)
         return scene.tell(KIND.NIGHT_COACH, value, measure=track.speed_kmh[fix], amount=track.moved_m[fix], level=LEVEL.WARNING)
 
     def _parked(self, scene: _Scene, book: _Book) -> Signals:
         still_us = book.still_us[scene.fix]
         still_s = np.where(still_us != 0, (scene.track.time_us[scene.fix] - still_us) / 1e6, 0.0)
         too_long = (still_us != 0) & (still_s >= self.limits.parked_max_s[scene.row])
-        value = np.select([too_long, still_s > 0], [VALUE.BAD, VALUE.NEUTRAL], VALUE.GOOD).astype(np.int8)
+        value = np.where(too_long, VALUE.BAD, np.where(still_s > 0, VALUE.NEUTRAL, VALUE.GOOD)).astype(np.int8)
         return scene.tell(KIND.PARKED, value, measure=still_s, since_us=still_us, level=LEVEL.NOTICE)
 
     def _offline(self, track: TrackBatch, row: Index, book: _Book) -> Signals:
@@ -219,7 +220,7 @@ class _Book:
         return cls(before_us=whole[0], driven_s=real[0], night_s=real[1], day_s=real[2], rest_s=real[3], still_us=whole[1])
 
 
-def _keep_books(track: TrackBatch, at: Index, memory: Memory, book: _Book, *, night: Mask, hours: Hours) -> None:
+def _keep_books(track: TrackBatch, at: Index | slice, memory: Memory, book: _Book, *, night: Mask, hours: Hours) -> None:
     """The next fix of each of several terminals.
 
     Between a fix at which a vehicle drives and one at which it stands, nobody knows when it stopped: half of the time is each's.

@@ -28,7 +28,10 @@ STOOD_US: Final = 600_000_000
 
 def reasons_against(standings: Standings, vehicle_id: Index, time_us: Index) -> Reasons:
     """As `compliant`; 0 also where there is no vehicle."""
-    return np.where(vehicle_id == ABSENT, np.uint32(0), compliant(standings, vehicle_id, time_us))
+    reasons = np.zeros(len(vehicle_id), np.uint32)
+    some = np.flatnonzero(vehicle_id != ABSENT)
+    reasons[some] = compliant(standings, vehicle_id[some], time_us[some])
+    return reasons
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,7 +243,7 @@ def _roam(track: TrackBatch, fix: Index, memory: Memory) -> None:
     memory["nowhere"][owner] = True
 
 
-def _follow(track: TrackBatch, fix: Index, at: Index, memory: Memory, *, index: CorridorIndex, sight: Sight, found: _Found) -> None:
+def _follow(track: TrackBatch, fix: Index, at: Index | slice, memory: Memory, *, index: CorridorIndex, sight: Sight, found: _Found) -> None:
     """The next fix of each of several terminals: `fix` is its row of the track batch, `at` its element of `sight` and `found`."""
     mine = _after_silence(track, fix, pick(memory, track.owner[fix]))
     here, there = _choose(at, sight, mine, _reach_m(track.time_us[fix] - mine["seen_us"]))
@@ -289,7 +289,7 @@ def _after_silence(track: TrackBatch, fix: Index, mine: Memory) -> Memory:
     return mine
 
 
-def _shadow(at: Index, sight: Sight, mine: Memory, seen: NDArray[np.uint8], *, time_us: Index, moved_m: Metres) -> Mask:
+def _shadow(at: Index | slice, sight: Sight, mine: Memory, seen: NDArray[np.uint8], *, time_us: Index, moved_m: Metres) -> Mask:
     """Keep count of those that run along a corridor outside of it; gives those that have done so for long enough to be on a trip."""
     beside = (mine["course"] == COURSE.LOST) & (seen == SEEN.NOWHERE) & (sight.shadow[at] != 0)
     ahead_m = np.abs(sight.shadow_m[at] - mine["shadow_m"])
@@ -301,7 +301,7 @@ def _shadow(at: Index, sight: Sight, mine: Memory, seen: NDArray[np.uint8], *, t
     return joins
 
 
-def _choose(at: Index, sight: Sight, mine: Memory, reach_m: Metres) -> tuple[Index, Index]:
+def _choose(at: Index | slice, sight: Sight, mine: Memory, reach_m: Metres) -> tuple[Index, Index]:
     """Of each fix the passage it is followed to, and the one it may be at instead; -1 for none.
 
     Where it is followed against its direction, the other is one that runs with it: a vehicle may have turned round.
@@ -314,10 +314,10 @@ def _choose(at: Index, sight: Sight, mine: Memory, reach_m: Metres) -> tuple[Ind
     doubt_m = np.where(known, np.clip(JUMP_PART * jump_m, 0.0, JUMP_M_MAX), JUMP_M_MAX)
     cost = sight.away_m[passage] + doubt_m + BACKWARD_M * sight.backward[passage]
     within_reach = known & (mine["course"] == COURSE.FOLLOWING)[which] & (np.abs(ahead_m) <= reach_m[which])
-    here = _cheapest(passage, which, np.where(within_reach, cost, np.inf), len(at))
+    here = _cheapest(passage, which, np.where(within_reach, cost, np.inf), len(mine))
     turned = sight.forward[passage] & sight.backward[here][which]
     other = np.where((here >= 0)[which], turned, sight.parallel[passage])
-    return here, _cheapest(passage, which, np.where(other, cost, np.inf), len(at))
+    return here, _cheapest(passage, which, np.where(other, cost, np.inf), len(mine))
 
 
 def _cheapest(passage: Index, which: Index, cost: Metres, count: int) -> Index:
@@ -334,7 +334,7 @@ def _reach_m(lapse_us: Index) -> Metres:
     return SLACK_M + SPEED_KMH_MAX / 3.6 * np.minimum(lapse_us / 1e6, GAP_S)
 
 
-def _tell(at: Index, sight: Sight, found: _Found, mine: Memory, *, here: Index, there: Index) -> None:
+def _tell(at: Index | slice, sight: Sight, found: _Found, mine: Memory, *, here: Index, there: Index) -> None:
     """Fill in what the fixes say."""
     seen, placed = found.seen[at], found.passage[at]
     followed, confirmed, nowhere = seen == SEEN.FOLLOWED, seen == SEEN.CONFIRMED, seen == SEEN.NOWHERE
@@ -367,7 +367,7 @@ def _tell(at: Index, sight: Sight, found: _Found, mine: Memory, *, here: Index, 
     found.left_us[at], found.joined_us[at] = mine["seen_us"], mine["maybe_us"]
 
 
-def _remember(at: Index, sight: Sight, found: _Found, mine: Memory, *, time_us: Index, there: Index) -> None:
+def _remember(at: Index | slice, sight: Sight, found: _Found, mine: Memory, *, time_us: Index, there: Index) -> None:
     """What is known after the fixes."""
     seen, placed = found.seen[at], found.passage[at]
     nowhere, apart = seen == SEEN.NOWHERE, (seen == SEEN.TERMINUS) | (seen == SEEN.IDLE)

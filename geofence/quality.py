@@ -98,7 +98,7 @@ def faults(fixes: FixBatch) -> NDArray[np.uint16]:
     }
     flags = np.zeros(len(fixes), np.uint16)
     for flag, where in found.items():
-        flags |= np.where(where, np.uint16(flag), np.uint16(0))
+        flags |= where * np.uint16(flag)
     return flags
 
 
@@ -151,7 +151,7 @@ def sift(sample: NDArray[Any], owner: Index, terminal_id: Index, memory: Memory)
     return track
 
 
-def _sift_one_each(track: TrackBatch, rows: Index, memory: Memory) -> None:
+def _sift_one_each(track: TrackBatch, rows: Index | slice, memory: Memory) -> None:
     """The next fix of each of several terminals."""
     at = track.owner[rows]
     last = pick(memory, at)
@@ -171,12 +171,12 @@ def _sift_one_each(track: TrackBatch, rows: Index, memory: Memory) -> None:
     in_a_row = np.where(jumps, np.where(agrees, last["jumps"], 0) + 1, last["jumps"])
     jumped_us = np.where(agrees, last["jumped_us"], time_us)
     believed = jumps & (in_a_row >= BELIEVED) & (time_us - jumped_us >= BELIEVED_S * 1e6)
-    good = sound & ~lurches & (~jumps | believed)
+    astray = jumps & ~believed
+    good = sound & ~lurches & ~astray
     held = good & ~jumps & known & stands & last["stands"] & (away_m < DRIFT_M_MAX)
 
-    track.quality[rows] |= (
-        np.where(jumps & ~believed, Quality.JUMP, 0) | np.where(lurches, Quality.LURCH, 0) | np.where(held, Quality.DRIFT, 0)
-    ).astype(np.uint16)
+    for flag, where in ((Quality.JUMP, astray), (Quality.LURCH, lurches), (Quality.DRIFT, held)):
+        track.quality[rows] |= where * np.uint16(flag)
     track.good[rows] = good
     track.lat[rows] = lat = np.where(held, last["lat"], lat)
     track.lon[rows] = lon = np.where(held, last["lon"], lon)
@@ -188,16 +188,14 @@ def _sift_one_each(track: TrackBatch, rows: Index, memory: Memory) -> None:
     track.moved_m[rows] = np.where(gap, 0.0, apart_m)
     track.heard_us[rows] = heard_us = np.maximum(last["heard_us"], track.heard_us[rows])
 
-    after = pick(memory, at)
-    after["us"], after["lat"], after["lon"], after["kmh"], after["stands"], after["jumps"] = time_us, lat, lon, kmh, stands, 0
-    after["course_deg"] = track.course_deg[rows]
+    last["us"], last["lat"], last["lon"], last["kmh"], last["stands"], last["jumps"] = time_us, lat, lon, kmh, stands, 0
+    last["course_deg"] = track.course_deg[rows]
     stays = np.flatnonzero(~good)
-    put(after, stays, pick(last, stays))
-    after["heard_us"] = heard_us
-    astray = jumps & ~believed
-    after["jumps"][astray], after["jumped_us"][astray] = np.minimum(in_a_row[astray], BELIEVED), jumped_us[astray]
-    after["jump_us"][astray], after["jump_lat"][astray], after["jump_lon"][astray] = time_us[astray], lat[astray], lon[astray]
-    put(memory, at, after)
+    put(last, stays, pick(memory, at[stays]))
+    last["heard_us"] = heard_us
+    last["jumps"][astray], last["jumped_us"][astray] = np.minimum(in_a_row[astray], BELIEVED), jumped_us[astray]
+    last["jump_us"][astray], last["jump_lat"][astray], last["jump_lon"][astray] = time_us[astray], lat[astray], lon[astray]
+    put(memory, at, last)
 
 
 def _tell_vehicles_apart(track: TrackBatch, memory: Memory) -> None:

@@ -122,15 +122,16 @@ def telling(track: TrackBatch, fix: Index, value: NDArray[np.int8], kind: Kind, 
     return np.flatnonzero(matters[owner])
 
 
-def steps(group: Index) -> Iterator[Index]:
-    """Rows to take together: the first row of every group, then the second of every group, and so on. `group` is ascending."""
-    if len(group) == 0:
+def steps(group: Index) -> Iterator[Index | slice]:
+    """Rows to take together: the first row of every group, then the second of every group, and so on. `group` is ascending.
+
+    Where each group has one row, as mostly, they are a slice: columns are then looked at, not copied.
+    """
+    if (group[1:] > group[:-1]).all():
+        if len(group):
+            yield slice(len(group))
         return
     rank = ranks(group)
-    longest = int(rank.max())
-    if longest == 0:
-        yield np.arange(len(group))
-        return
     by_rank = np.argsort(rank, kind="stable")
     yield from np.split(by_rank, np.cumsum(np.bincount(rank))[:-1])
 
