@@ -372,7 +372,7 @@ def _remember(at: Index | slice, sight: Sight, found: _Found, mine: Memory, *, t
     seen, placed = found.seen[at], found.passage[at]
     nowhere, apart = seen == SEEN.NOWHERE, (seen == SEEN.TERMINUS) | (seen == SEEN.IDLE)
     known = placed >= 0
-    candidate = sight.near[there] & ~apart & (seen != SEEN.CONFIRMED)
+    candidate = sight.near[there] & (seen != SEEN.CONFIRMED)
     mine["course"] = NEXT[mine["course"], seen]
     mine["corridor"] = np.where(known, sight.corridor[placed], np.where(seen == SEEN.IDLE, 0, mine["corridor"]))
     mine["chainage_m"] = np.where(known, sight.chainage_m[placed], mine["chainage_m"])

@@ -311,7 +311,7 @@ class _Terminal:
         elif seen == "terminus":
             c |= {"seen_us": 0, "driven": 0.0}
         c["maybe"] = old_maybe if seen == "beside" else None
-        if there and there["near"] and seen not in {"terminus", "confirmed"}:
+        if there and there["near"] and seen != "confirmed":
             c["maybe"] = {"corridor": there["corridor"], "chainage": there["chainage"], "us": now}
         if placed:
             c["state"] = "following"

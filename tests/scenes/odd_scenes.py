@@ -99,6 +99,7 @@ ROADS = [
     Scene("a parallel road at 80 m, every second", [STRAIGHT], drive((0, 0), (1000, 0), (1000, 80), (4000, 80), (4000, 0), (6000, 0), every=1, sigma=3), [Incident("deviation", 106, 412, level=1)], every=8),
     Scene("a parallel road at 80 m, every 60 s", [STRAIGHT], drive((0, 0), (1000, 0), (1000, 80), (4000, 80), (4000, 0), (6000, 0), every=60, sigma=3), [Incident("deviation", 106, 412, level=1)], every=60),
     Scene("eight points, one a second, 500 m away, in the midst of it", [STRAIGHT, circle((2250, 700), 150, stay="out")], thrown(drive(*STRAYING, every=1, sigma=3), range(240, 248), 500), [STRAYED], every=3),
+    Scene("aside soon after the terminus, with one report on the road, every 60 s", [STRAIGHT], drive(*stray(700, 300, 2400), every=60), [Incident("deviation", 76, 364)], every=60),
     Scene("aside twice, each for a minute", [STRAIGHT], drive((0, 0), (1500, 0), (1500, 200), (2100, 200), (2100, 0), (3500, 0), (3500, -200), (4100, -200), (4100, 0), (6000, 0)), [Incident("deviation", 156, 246), Incident("deviation", 396, 486)]),
     Scene("55 m aside, which is the width and not the margin", [STRAIGHT], drive(*stray(2000, 55, 1500)), []),
     Scene("65 m aside, which is beyond the margin", [STRAIGHT], drive(*stray(2000, 65, 1500)), [Incident("deviation", 206, 359, level=1)]),
