@@ -76,6 +76,8 @@ class FleetEntry:
     def __init__(self, conn: Conn, by: str) -> None:
         self._conn = conn
         self._by = by
+        self._said: dict[tuple[str, str], tuple[Mapping[str, Any], int]] = {}
+        """By table and name what was said last of lines, groups and enterprises, and their ids: most rows say the same."""
 
     def enter(self, entry: Entry, now: datetime) -> None:
         """Enter what is said, all or nothing; entering the same twice changes nothing. Raises `EnrolError`."""
@@ -83,8 +85,9 @@ class FleetEntry:
             with self._conn.transaction():
                 self._conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
                 self._enter(entry, now)
-        except psycopg.Error as error:
-            if blames_server(error):
+        except (psycopg.Error, EnrolError) as error:
+            self._said.clear()  # some of it has gone with this entry
+            if isinstance(error, EnrolError) or blames_server(error):
                 raise
             msg = f"the registry does not take it: {error.diag.message_primary}"
             raise EnrolError(msg) from error
@@ -95,19 +98,18 @@ class FleetEntry:
         if entry.status:
             self._status(vehicle_id, entry.status, entry.status_from or now)
         if entry.enterprise:
-            holders["enterprise_id"] = self._named("enterprises", {"name": entry.enterprise}, entry.about_enterprise)
+            holders["enterprise_id"] = self._known("enterprises", entry.enterprise, entry.about_enterprise)
             self._belongs(vehicle_id, "enterprise", holders["enterprise_id"], now, alone=True)
         for kind, name in (("line", entry.line), ("group", entry.group)):
             if name:
-                self._belongs(vehicle_id, kind, self._named(f"{kind}s", {"name": name}), now)
+                self._belongs(vehicle_id, kind, self._known(f"{kind}s", name), now)
         if entry.driver:
             holders["driver_id"] = self._named(
                 "drivers", {"qualification": entry.qualification}, {"name": entry.driver, **entry.about_driver}
             )
             self._assigned(vehicle_id, holders["driver_id"], now)
-        for paper in entry.papers:
-            column = HOLDER.get(paper.kind, "vehicle_id")
-            self._paper(column, holders[column], paper, now)
+        if entry.papers:
+            self._papers(holders, entry.papers, now)
         if entry.terminal:
             terminal_id, bound_to = enter_terminal(self._conn, entry.terminal)
             if bound_to != vehicle_id:
@@ -118,6 +120,14 @@ class FleetEntry:
         begin_onboarding(self._conn, vehicle_id, "draft", self._by, now)
         return vehicle_id
 
+    def _known(self, table: str, name: str, about: Mapping[str, Any] = {}) -> int:
+        """The row of this name, as `_named`, which is not asked again for what was said last."""
+        said, known = self._said.get((table, name), ({}, 0))
+        if not known or (about and about != said):
+            known = self._named(table, {"name": name}, about)
+            self._said[table, name] = about, known
+        return known
+
     def _named(self, table: str, key: Mapping[str, Any], about: Mapping[str, Any] = {}) -> int:
         """The row with this key, made when new, with what is said about it."""
         columns, said = [*key, *about], sql.SQL(", ").join(map(sql.Identifier, about))
@@ -127,16 +137,19 @@ class FleetEntry:
             update = sql.SQL("DO UPDATE SET ({said}) = ROW({new}) WHERE ROW({old}) IS DISTINCT FROM ROW({new})").format(
                 said=said, new=now_said, old=sql.SQL(", ").join(sql.Identifier(table, name) for name in about)
             )
-        query = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT ({}) {}").format(
-            sql.Identifier(table),
-            sql.SQL(", ").join(map(sql.Identifier, columns)),
-            sql.SQL(", ").join(sql.Placeholder() * len(columns)),
-            sql.SQL(", ").join(map(sql.Identifier, key)),
-            update,
+        query = sql.SQL(
+            "WITH made AS (INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT ({key}) {update} RETURNING id)"
+            " SELECT id FROM made UNION ALL SELECT id FROM {table} WHERE ({key}) = ({key_values}) LIMIT 1"
+        ).format(
+            table=sql.Identifier(table),
+            columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+            values=sql.SQL(", ").join(map(sql.Placeholder, columns)),
+            key=sql.SQL(", ").join(map(sql.Identifier, key)),
+            update=update,
+            key_values=sql.SQL(", ").join(map(sql.Placeholder, key)),
         )
-        self._conn.execute(query, [*key.values(), *about.values()])
-        where = sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in key)
-        row = self._conn.execute(sql.SQL("SELECT id FROM {} WHERE {}").format(sql.Identifier(table), where), list(key.values())).fetchone()
+        values = {**key, **about}
+        row = self._conn.execute(query, values).fetchone() or self._conn.execute(query, values).fetchone()  # another may just have made it
         assert row is not None, "it was inserted if it was not there"
         return int(row[0])
 
@@ -183,34 +196,37 @@ class FleetEntry:
             {"id": vehicle_id, "driver": driver_id, "now": now},
         )
 
-    def _paper(self, column: str, holder_id: int, paper: PaperEntry, now: datetime) -> None:
-        """Add a paper, or supersede the one that this says better."""
-        mode = {"mode": paper.about["mode"]} if "mode" in paper.about else {}
-        line_id = self._named("lines", {"name": paper.line}, mode) if paper.line else None
-        said = _Paper(paper.number, paper.issuer, paper.since, paper.until, line_id, dict(paper.about))
-        held = [
-            (paper_id, _Paper(*row))
-            for paper_id, *row in self._conn.execute(
-                sql.SQL(_HELD).format(sql.Identifier(column)), {"holder": holder_id, "kind": paper.kind}
-            ).fetchall()
-        ]
-        old_id, old = next(((paper_id, each) for paper_id, each in held if said.is_about(each)), (None, None))
-        new = said.over(old) if old else said._replace(since=now) if held and said.since is None else said
-        if new == old:
-            return
+    def _papers(self, holders: Mapping[str, int], papers: Sequence[PaperEntry], now: datetime) -> None:
+        """Add papers, each in the place of the one that it says better."""
+        held: dict[str, list[tuple[int, _Paper]]] = {}
+        for kind, paper_id, *row in self._conn.execute(_HELD, {**_HOLDERS, **holders}).fetchall():
+            held.setdefault(kind, []).append((paper_id, _Paper(*row)))
+        old, new = [], []
+        for paper in papers:
+            mode = {"mode": paper.about["mode"]} if "mode" in paper.about else {}
+            line_id = self._known("lines", paper.line, mode) if paper.line else None
+            said = _Paper(paper.number, paper.issuer, paper.since, paper.until, line_id, dict(paper.about))
+            superseded, better = _bettered(said, held.get(paper.kind, []), now)
+            if better is not None:
+                column = HOLDER.get(paper.kind, "vehicle_id")
+                of = {**_HOLDERS, column: holders[column]}
+                new.append(better._asdict() | of | {"kind": paper.kind, "about": jsonb(better.about)})
+                old += [] if superseded is None else [superseded]
         if old:
-            self._conn.execute("UPDATE papers SET superseded_at = clock_timestamp() WHERE id = %s", (old_id,))
-        values = new._asdict() | {"about": jsonb(new.about), "holder": holder_id, "kind": paper.kind}
-        self._conn.execute(sql.SQL(_ADD).format(sql.Identifier(column)), values)
+            self._conn.execute("UPDATE papers SET superseded_at = clock_timestamp() WHERE id = ANY(%s)", (old,))
+        if new:
+            self._conn.cursor().executemany(_ADD, new)
 
 
+_HOLDERS: Final[Mapping[str, int | None]] = {"vehicle_id": None, "enterprise_id": None, "driver_id": None}
 _HELD: Final = """
-SELECT id, number, issuer, nullif(valid_from, '-infinity'), nullif(valid_until, 'infinity'), line_id, about
-FROM papers WHERE {} = %(holder)s AND kind = %(kind)s AND superseded_at IS NULL ORDER BY id DESC
+SELECT kind, id, number, issuer, nullif(valid_from, '-infinity'), nullif(valid_until, 'infinity'), line_id, about FROM papers
+WHERE (vehicle_id = %(vehicle_id)s OR enterprise_id = %(enterprise_id)s OR driver_id = %(driver_id)s) AND superseded_at IS NULL
+ORDER BY id DESC
 """
 _ADD: Final = """
-INSERT INTO papers ({}, kind, number, issuer, valid_from, valid_until, line_id, about)
-VALUES (%(holder)s, %(kind)s, %(number)s, %(issuer)s, coalesce(%(since)s, '-infinity'::timestamptz),
+INSERT INTO papers (vehicle_id, enterprise_id, driver_id, kind, number, issuer, valid_from, valid_until, line_id, about)
+VALUES (%(vehicle_id)s, %(enterprise_id)s, %(driver_id)s, %(kind)s, %(number)s, %(issuer)s, coalesce(%(since)s, '-infinity'::timestamptz),
     coalesce(%(until)s, 'infinity'::timestamptz), %(line_id)s, %(about)s)
 """
 
@@ -239,3 +255,10 @@ class _Paper(NamedTuple):
             old.line_id if self.line_id is None else self.line_id,
             old.about | self.about,
         )
+
+
+def _bettered(said: _Paper, held: Sequence[tuple[int, _Paper]], now: datetime) -> tuple[int | None, _Paper | None]:
+    """Of those held, the latest first, the one that is said better, and what it becomes; or what is new; or neither."""
+    old_id, old = next(((paper_id, each) for paper_id, each in held if said.is_about(each)), (None, None))
+    new = said.over(old) if old else said._replace(since=now) if held and said.since is None else said
+    return (None, None) if new == old else (old_id, new)

@@ -137,6 +137,35 @@ def test_a_bad_row_is_reported_with_line_column_value_and_cure_and_spoils_no_oth
     assert rows(database_url, "SELECT plate FROM vehicles") == [(PLATE,)]
 
 
+def test_what_a_refused_row_would_have_made_is_made_by_the_next_that_says_it(run: Dubhe, database_url: str, tmp_path: Path) -> None:
+    free, others = GOOD | {"terminal": ""}, {"line": "新线", "enterprise": "新客运", "permit_line": "新线"}
+    taken = [GOOD, free | {"plate": "沪A38001"} | others | {"terminal": NAME}, free | {"plate": "沪A38002"} | others]
+
+    assert run("import", sheet(tmp_path / "fleet.csv", *taken))[:2] == (1, "2 taken, 1 refused\n")
+    lines = "SELECT v.plate, l.name FROM memberships m JOIN vehicles v ON v.id = vehicle_id JOIN lines l ON l.id = party_id"
+    assert rows(database_url, f"{lines} WHERE m.kind = 'line' ORDER BY 1") == [(PLATE, "71路"), ("沪A38002", "新线")]
+    permits = "SELECT l.name FROM papers JOIN lines l ON l.id = line_id WHERE kind = 'permit' ORDER BY 1"
+    assert rows(database_url, permits) == [("71路",), ("新线",)]
+
+
+def test_of_what_rows_say_of_an_enterprise_the_last_holds(run: Dubhe, database_url: str, tmp_path: Path) -> None:
+    said = [
+        GOOD | {"plate": f"沪A3810{n}", "terminal": "", "contact": who} for n, who in enumerate(["甲", "乙", "甲", "", "丙", "甲", "甲"])
+    ]
+
+    assert run("import", sheet(tmp_path / "fleet.csv", *said))[:2] == (0, "7 taken, 0 refused\n")
+    assert rows(database_url, "SELECT name, contact FROM enterprises") == [("甲客运", "甲")]
+    assert rows(database_url, "SELECT count(*) FROM papers WHERE enterprise_id IS NOT NULL") == [(1,)]
+
+
+def test_a_paper_that_is_corrected_supersedes_the_one_before(run: Dubhe, database_url: str, tmp_path: Path) -> None:
+    for number, issuer in enumerate(("", "平安", "太平", "太平")):
+        run("import", sheet(tmp_path / f"{number}.csv", GOOD | {"carrier_number": "P1", "carrier_issuer": issuer}))
+
+    found = "SELECT issuer, superseded_at IS NULL FROM papers WHERE kind = 'carrier' ORDER BY id"
+    assert rows(database_url, found) == [("", False), ("平安", False), ("太平", True)]
+
+
 @pytest.mark.parametrize("form", ["csv", "xlsx"])
 def test_the_template_is_a_sheet_that_can_be_imported_once_its_example_is_no_remark(database_url: str, tmp_path: Path, form: str) -> None:
     file = tmp_path / f"vehicles.{form}"
