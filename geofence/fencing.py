@@ -94,10 +94,11 @@ def _within(look: _Look) -> list[Signals]:
 
 def _outside(look: _Look, pairs: _Pairs) -> tuple[NDArray[np.int8], NDArray[np.uint8]]:
     """What a position that is not inside says, and how strongly."""
-    force = look.in_force(pairs)
-    away_m = np.zeros(len(pairs.fix))
-    away_m[force] = look.edge_m(pairs.take(force))
-    margin_m = look.index.margin_m[pairs.row]
+    index, track, force = look.index, look.track, look.in_force(pairs)
+    margin_m = index.margin_m[pairs.row]
+    away_m = np.where(force, index.box_m(pairs.row, track.lon[pairs.fix], track.lat[pairs.fix]), 0.0)
+    ask = np.flatnonzero(force & (away_m <= margin_m + DEEP_M))  # further from its box nobody need look at its edge
+    away_m[ask] = look.edge_m(pairs.take(ask))
     value = np.where(away_m > margin_m, np.int8(VALUE.GOOD), np.int8(VALUE.NEUTRAL))
     value[~force] = VALUE.END
     return value, np.where(away_m > margin_m + DEEP_M, np.uint8(2), np.uint8(1))
