@@ -12,18 +12,24 @@ took in (MQTT) notes that number, and acknowledges once that batch is committed.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from ingest.links import Link
+from ingest.links import Link, LinkTable
 from ingest.told import Told
 from tracks.spans import Index
 
 FEW: Final = 256
 """Packets that are company enough. Below it the fixed cost of a batch (about 1 ms with its commit) outweighs its rows."""
+
+
+def now_us() -> int:
+    """The wall clock in microseconds since 1970 UTC."""
+    return time.time_ns() // 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,23 @@ class Gather:
         if self.holds or self.backlog_bytes > self.backlog_bytes_max:
             self.paused.add(link)
             link.pause()
+
+    def add_many(self, packets: list[bytes], tickets: list[int], now_us: int, links: LinkTable) -> None:
+        """Take in packets of as many links at once; one by one where a batch gets full with them, or it is time to pause their links."""
+        size = sum(map(len, packets))
+        rows, filled = self._filling_rows + len(packets), self._filling_bytes + size
+        if rows > self.rows_max or filled > self.bytes_max or self.holds or self.backlog_bytes + size > self.backlog_bytes_max:
+            for packet, ticket in zip(packets, tickets, strict=True):
+                if (link := links.links[links.slot_of(ticket)]) is not None:
+                    self.add(packet, ticket, now_us, link)
+            return
+        self._filling_rows, self._filling_bytes = rows, filled
+        self.packets += packets
+        self.tickets += tickets
+        self.received_us += [now_us] * len(packets)
+        self.backlog_bytes += size
+        if packets:
+            self._some.set()
 
     def tell(self, size: int, link: Link) -> None:
         """Note that a door has put `size` bytes' worth into `told`; pauses `link` as `add` does."""

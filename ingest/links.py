@@ -60,6 +60,10 @@ class LinkTable:
         self.session_count = np.zeros(0, np.int64)
         self.source = np.zeros(0, np.uint8)
         """The door, as a position in SOURCES."""
+        self.unfinished = np.zeros(0, np.bool_)
+        """What has come last from a slot ended within a frame."""
+        self.descriptor = np.zeros(0, np.int64)
+        """Where answers to a slot may be written together with others'; NOBODY where its link writes for itself."""
         self.by_address: Counter[str] = Counter()
         self._free: list[int] = []
 
@@ -81,6 +85,8 @@ class LinkTable:
         self.session[slot] = NOBODY
         self.session_count[slot] = 0
         self.source[slot] = source
+        self.unfinished[slot] = False
+        self.descriptor[slot] = NOBODY
         self.by_address[link.host] += 1
         return int(self.generation[slot]) << SLOT_BITS | slot
 
@@ -142,6 +148,8 @@ class LinkTable:
         self.session = _longer(self.session, size)
         self.session_count = _longer(self.session_count, size)
         self.source = _longer(self.source, size)
+        self.unfinished = _longer(self.unfinished, size)
+        self.descriptor = _longer(self.descriptor, size)
 
 
 class SessionTable:

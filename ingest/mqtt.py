@@ -26,9 +26,8 @@ import aiomqtt
 import structlog
 
 from ingest.broker import Broker, BrokerLine, Delivery
-from ingest.gather import Gather
+from ingest.gather import Gather, now_us
 from ingest.links import NOBODY, LinkTable
-from ingest.tcp import now_us
 from protocols.fixjson import read_emqx, read_fixes
 from protocols.jt808.framing import FLAG
 from protocols.jt808.messages.location import ALARMS

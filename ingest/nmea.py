@@ -12,7 +12,8 @@ from typing import Final
 
 import structlog
 
-from ingest.tcp import Porter, TcpLink, now_us
+from ingest.gather import now_us
+from ingest.tcp import Porter, TcpLink
 from protocols.nmea import stream
 from protocols.nmea.epochs import IDLE_US, Epochs
 from protocols.rows import Rows
@@ -54,6 +55,7 @@ class NmeaLink(TcpLink):
     __slots__ = ("_door", "_epochs", "_name", "_stream", "heard_us")
 
     source = SOURCES.index("nmea")
+    by_many = False
 
     def __init__(self, door: NmeaDoor) -> None:
         super().__init__(door.porter)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from geofence.quality import faults
 from ingest import receipts
+from ingest.aio import Aio
 from ingest.conversation import Spoken
 from ingest.gather import Gather, Gathered
 from ingest.reading import Read, Reader
@@ -78,6 +79,8 @@ class Pipeline:
     writer: TrackWriter
     rules: Rules
     report: Callable[[BatchReport], None]
+    aio: Aio | None = None
+    """Writes answers to many links together, where the system can."""
     committed: list[Callable[[int], None]] = field(default_factory=list)
     """Told the number of each batch that is kept, in order: doors that acknowledge do so then."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -164,7 +167,7 @@ class Pipeline:
         for first in range(0, len(answers), LINKS_PER_TURN):
             if first:
                 await asyncio.sleep(0)
-            answers.write(links, first, first + LINKS_PER_TURN)
+            answers.write(links, self.aio, first, first + LINKS_PER_TURN)
         desk.settled(read.heard, come)
         self._see_off(read.spoken)
         read.watch.lap("answer")

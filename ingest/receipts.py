@@ -13,12 +13,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.aio import Aio
 from ingest.links import NOBODY, LinkTable, SessionTable
 from protocols.jt808.frames import FrameBatch
 from protocols.jt808.replies import general_responses
 from tracks.spans import Index, Spans
 from tracks.verdict import REPLY_RESULT, Verdict
 
+MANY: Final = 16
+"""Answers to so many links are written by one call."""
 SILENCE: Final = -1
 RESULT: Final = np.array([REPLY_RESULT.get(verdict, SILENCE) for verdict in Verdict], np.int16)
 
@@ -37,14 +40,20 @@ class Receipts:
     def __len__(self) -> int:
         return len(self.ticket)
 
-    def write(self, links: LinkTable, first: int, last: int) -> None:
-        """Write to the links `first`..`last`, those that are still there."""
-        at = links.links
+    def write(self, links: LinkTable, aio: Aio | None, first: int, last: int) -> None:
+        """Write to the links `first`..`last`, those that are still there: together, and then each for itself what is left."""
         chosen = slice(first, last)
-        slots = links.slots(self.ticket[chosen]).tolist()
-        for slot, start, stop in zip(slots, self.start[chosen].tolist(), self.stop[chosen].tolist(), strict=True):
-            if slot != NOBODY and (link := at[slot]) is not None:
-                link.write(self.text[start:stop])
+        slot, start, stop = links.slots(self.ticket[chosen]), self.start[chosen], self.stop[chosen]
+        if aio is not None and len(slot) >= MANY:
+            descriptor = np.where(slot == NOBODY, NOBODY, links.descriptor[slot])
+            together = np.flatnonzero(descriptor != NOBODY)
+            taken = aio.write(descriptor[together], start[together], stop[together], self.text)
+            start = start.copy()
+            start[together] += np.maximum(taken, 0)
+        left = np.flatnonzero((slot != NOBODY) & (start < stop))
+        for at, begin, end in zip(slot[left].tolist(), start[left].tolist(), stop[left].tolist(), strict=True):
+            if (link := links.links[at]) is not None:
+                link.write(self.text[begin:end])
 
 
 def compose(

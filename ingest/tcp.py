@@ -11,12 +11,13 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import structlog
 
-from ingest.gather import Gather
-from ingest.links import LinkTable
+from ingest.gather import Gather, now_us
+from ingest.inbox import Inbox
+from ingest.links import NOBODY, LinkTable
 from protocols.errors import ProtocolError
 from protocols.jt808.framing import FLAG, Deframer
 from tracks.fix import SOURCES
@@ -25,11 +26,6 @@ CLOSE_TIMEOUT_S: Final = 5.0
 """How long a closed connection may take to fetch its last answers."""
 
 log: Final = structlog.get_logger("dubhe.link")
-
-
-def now_us() -> int:
-    """The wall clock in microseconds since 1970 UTC."""
-    return time.time_ns() // 1_000
 
 
 @dataclass(slots=True)
@@ -42,6 +38,8 @@ class Porter:
     links_per_address_max: int
     connects_per_second_max: int
     on_close: Callable[[int], None]
+    inbox: Inbox | None = None
+    """Reads many connections together, where the system can."""
     refused: dict[str, int] = field(default_factory=dict)
     """How many were turned away, by reason; metrics read and clear it."""
     closed: dict[str, int] = field(default_factory=dict)
@@ -82,13 +80,16 @@ class Porter:
 class TcpLink(asyncio.Protocol):
     """One terminal's (or forwarder's) connection."""
 
-    __slots__ = ("_choked", "_deframer", "_gather", "_porter", "_socket", "_ticket", "_transport", "host", "peer")
+    __slots__ = ("_choked", "_deframer", "_gather", "_inbox", "_porter", "_socket", "_ticket", "_transport", "host", "peer")
 
     source = SOURCES.index("jt808")
     terminal = ""
+    by_many: ClassVar = True
+    """Packets need no look of ours, if they are whole: the inbox may read us."""
 
     def __init__(self, porter: Porter) -> None:
         self._porter = porter
+        self._inbox: Inbox | None = None
         self._gather = porter.gather
         self._deframer = Deframer(porter.frame_bytes_max)
         self._transport: Any = None
@@ -111,6 +112,37 @@ class TcpLink(asyncio.Protocol):
         given = transport.get_extra_info("socket")
         self._socket = socket.socket(given.family, given.type, given.proto, fileno=given.fileno())
         self._ticket = self._porter.links.open(self, now_us(), self.source)
+        self._take_answers(on=True)
+        if self.by_many and self._porter.inbox:
+            asyncio.get_running_loop().call_soon(self._join, self._porter.inbox)  # the transport begins to read after this call
+
+    def _join(self, inbox: Inbox) -> None:
+        if self._ticket >= 0:
+            self._hear(on=False)
+            self._inbox = inbox
+            if not self._choked and self not in self._gather.paused:
+                self._hear(on=True)
+
+    def _hear(self, *, on: bool) -> None:
+        """Read, or do not."""
+        if self._inbox is None or self._socket is None:
+            (self._transport.resume_reading if on else self._transport.pause_reading)()
+        elif on:
+            self._inbox.watch(self._socket.fileno(), self._ticket, self)
+        else:
+            self._inbox.leave(self._socket.fileno())
+
+    def end_received(self) -> None:
+        """There is no more to read: the transport finds out why, and tells `connection_lost`."""
+        self._hear(on=False)
+        self._inbox = None
+        self._hear(on=True)
+
+    def _take_answers(self, *, on: bool) -> None:
+        """Whether the socket may be written to without us."""
+        if self._socket is not None:
+            links = self._porter.links
+            links.descriptor[links.slot_of(self._ticket)] = self._socket.fileno() if on else NOBODY
 
     def data_received(self, data: bytes) -> None:
         """Hand on what is whole and keep the rest."""
@@ -123,6 +155,7 @@ class TcpLink(asyncio.Protocol):
                 log.warning("connection closed", peer=self.peer, reason="oversize", why=str(error))
                 self.close("oversize")
                 return
+            self._porter.links.unfinished[self._porter.links.slot_of(self._ticket)] = bool(self._deframer.tail)
             if not data:
                 return
         self._gather.add(data, self._ticket, now_us(), self)
@@ -149,23 +182,25 @@ class TcpLink(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The transport's buffer holds something: until it is gone nothing may overtake it, and who does not read is not read."""
         self._choked = True
-        self._transport.pause_reading()
+        self._take_answers(on=False)
+        self._hear(on=False)
 
     def resume_writing(self) -> None:
         """It reads again."""
         self._choked = False
+        self._take_answers(on=True)
         if self not in self._gather.paused:
-            self._transport.resume_reading()
+            self._hear(on=True)
 
     def pause(self) -> None:
         """Read no more until `resume`."""
         if self._ticket >= 0:
-            self._transport.pause_reading()
+            self._hear(on=False)
 
     def resume(self) -> None:
         """Read again."""
         if self._ticket >= 0 and not self._choked:
-            self._transport.resume_reading()
+            self._hear(on=True)
 
     def refuse(self, terminal: str) -> None:
         """The answers of JT/T 808 say it."""
@@ -189,6 +224,8 @@ class TcpLink(asyncio.Protocol):
         self._porter.closed[reason] = self._porter.closed.get(reason, 0) + 1
         self._gather.paused.discard(self)
         if self._socket is not None:
+            if self._inbox is not None:
+                self._inbox.leave(self._socket.fileno())
             self._socket.detach()  # the descriptor is the transport's
             self._socket = None
         ticket, self._ticket = self._ticket, -1

@@ -45,11 +45,11 @@ def play(story: Coroutine[Any, Any, None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def worker(url: str, name: str = "w1", **settings: Any) -> AsyncIterator[tuple[Worker, int]]:
-    """A running worker and its port; drained in the end."""
+async def worker(url: str, name: str = "w1", *, singly: bool = False, **settings: Any) -> AsyncIterator[tuple[Worker, int]]:
+    """A running worker and its port; drained in the end. `singly`: each connection reads and writes for itself."""
     with tempfile.TemporaryDirectory() as folder:
         chosen = {"data_dir": folder, "tcp_listen": "127.0.0.1:0", "admission": "strict", "batch_age_ms_max": 0, **settings}
-        running = Worker(Settings(**chosen), url, name)
+        running = Worker(Settings(**chosen), url, name, **({"aio": None} if singly else {}))
         await running.start()
         running.gather.taken_s = asyncio.get_running_loop().time()  # so that `batch_age_ms_max` gathers what a test sends first
         try:

@@ -421,6 +421,30 @@ def test_a_packet_that_breaks_the_pipeline_costs_itself_only(database_url: str, 
     play(story())
 
 
+@pytest.mark.parametrize("singly", [False, True])
+def test_many_terminals_that_speak_at_once_are_each_answered_once(database_url: str, *, singly: bool) -> None:
+    """Read and written together, or each for itself where the system offers nothing else."""
+    names = [f"138001{number:05}" for number in range(50)]
+
+    async def story() -> None:
+        async with worker(database_url, admission="lenient", singly=singly) as (running, port):
+            assert (running.aio is None) == singly
+            terminals = [await Raw.connect(port, name) for name in names]
+            for second in range(4):
+                frames = [raw.frame(0x0200, report(second)) for raw in terminals]
+                for raw, frame in zip(terminals, frames, strict=True):
+                    raw.writer.write(frame if second % 2 else frame[:20])
+                await asyncio.sleep(0.01)
+                for raw, frame in zip(terminals, frames, strict=True):
+                    raw.writer.write(b"" if second % 2 else frame[20:])
+                answers = [await raw.hear() for raw in terminals]
+                assert [answer.body[4] for answer in answers] == [0] * 50
+                assert [answer.phone[-11:] for answer in answers] == names
+            assert rows(database_url, "SELECT count(*), count(DISTINCT terminal_id) FROM fixes") == [(200, 50)]
+
+    play(story())
+
+
 def test_a_drain_answers_what_was_received_and_takes_nothing_more(database_url: str) -> None:
     async def story() -> None:
         async with worker(database_url, admission="lenient", batch_age_ms_max=200) as (running, port):

@@ -1,0 +1,90 @@
+"""`Inbox`: the packets of many connections come in together.
+
+The event loop's transports read one socket after another and call Python for each. Here the loop hears that some sockets have something,
+all of them are read by one system call (`aio.py`), and whole packets, which nearly all are, go on together. The rest goes the plain way,
+link by link: what ends within a frame, what is longer than the room; and where there is no more to come, the transport finds out why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import select
+from itertools import compress
+from typing import Final, Protocol
+
+import numpy as np
+
+from ingest.aio import LIST_MAX, ROOM_BYTES, STRIDE_BYTES, Aio
+from ingest.gather import Gather, now_us
+from ingest.links import NOBODY, SLOT_MASK, Link, LinkTable
+from protocols.jt808.framing import FLAG
+
+NOTHING: Final = -errno.EAGAIN
+
+
+class Stream(Link, Protocol):
+    """A link that the inbox reads."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, whole or not."""
+
+    def end_received(self) -> None:
+        """Nothing more will come, or reading fails: the inbox is to be left."""
+
+
+class Inbox:
+    """Reads the connections of one worker."""
+
+    def __init__(self, links: LinkTable, gather: Gather, aio: Aio, packet_bytes_max: int) -> None:
+        self._links = links
+        self._gather = gather
+        self._aio = aio
+        self._bytes_max = min(ROOM_BYTES - 1, packet_bytes_max)
+        self._ready = select.epoll()
+        self._streams: dict[int, Stream] = {}
+        """By descriptor, those that are read here."""
+        self._ticket = np.full(64, NOBODY, np.int64)
+        """By descriptor, likewise."""
+        asyncio.get_running_loop().add_reader(self._ready.fileno(), self.read)
+
+    def watch(self, descriptor: int, ticket: int, stream: Stream) -> None:
+        """Read a socket from now on."""
+        if descriptor in self._streams:
+            return
+        while descriptor >= len(self._ticket):
+            self._ticket = np.concatenate((self._ticket, np.full_like(self._ticket, NOBODY)))
+        self._streams[descriptor] = stream
+        self._ticket[descriptor] = ticket
+        self._ready.register(descriptor, select.EPOLLIN)
+
+    def leave(self, descriptor: int) -> None:
+        """Read it no more; to be told before it is closed."""
+        if self._streams.pop(descriptor, None) is not None:
+            self._ready.unregister(descriptor)
+
+    def read(self) -> None:
+        """Take in what has come."""
+        ready = self._ready.poll(0, LIST_MAX)
+        descriptor = np.fromiter((each for each, _ in ready), np.int64, len(ready))
+        count = self._aio.read(descriptor)
+        start = STRIDE_BYTES * np.arange(len(ready))
+        ticket = self._ticket[descriptor]
+        whole = (count > 0) & (count <= self._bytes_max) & ~self._links.unfinished[ticket & SLOT_MASK]
+        whole &= self._aio.room[start + count - 1] == FLAG
+        room = self._aio.room.data
+        packets = [bytes(room[first:last]) for first, last in zip(start.tolist(), (start + count).tolist(), strict=True)]
+        other = [(self._streams[int(descriptor[row])], packets[row], int(count[row])) for row in np.flatnonzero(~whole)]
+        self._gather.add_many(list(compress(packets, whole)), ticket[whole].tolist(), now_us(), self._links)
+        for stream, data, size in other:
+            if size > 0:
+                stream.data_received(data)
+            elif size != NOTHING:
+                stream.end_received()
+
+    def close(self) -> None:
+        """Read nothing more; twice does no harm."""
+        if self._ready.closed:
+            return
+        asyncio.get_running_loop().remove_reader(self._ready.fileno())
+        self._ready.close()
