@@ -63,6 +63,9 @@ class State:
 
     def __init__(self, memory: np.dtype[Any]) -> None:
         self.layout: Final = memory
+        layout = repr((SAMPLE, INCIDENT, memory, STRIDE, PICTURES))
+        self._mark: Final = FORMAT + zlib.crc32(layout.encode()).to_bytes(4, "little")
+        """What a packed terminal begins with: its format."""
         self._ids = np.empty(0, np.int64)
         """Known terminals, ascending, with the slot of each in `_slots`."""
         self._slots = np.empty(0, np.int64)
@@ -292,15 +295,14 @@ class State:
         rows = np.concatenate([self._pool.rows[start:stop] for start, stop in extents])
         head = np.array([terminal_id, len(place), *self._base[slot], len(row), *(extents[:, 1] - extents[:, 0])], np.int64)
         body = (head, self._held(here, place), self._memory[row, slot], rows)
-        return FORMAT + self._layout_mark() + b"".join(part.tobytes() for part in body)
+        return self._mark + b"".join(part.tobytes() for part in body)
 
     def unpack(self, packed: bytes) -> None:
         """Take up what `pack` gave. Raises ValueError for another format: judge that terminal's stored track again instead."""
-        mark = FORMAT + self._layout_mark()
-        if packed[: len(mark)] != mark:
+        if packed[: len(self._mark)] != self._mark:
             msg = "the state was packed by another version; judge the terminal's stored fixes anew instead"
             raise ValueError(msg)
-        body = memoryview(packed)[len(mark) :]
+        body = memoryview(packed)[len(self._mark) :]
         terminal_id, count, base_us, base_digest, pictures = np.frombuffer(body[:40], np.int64).tolist()
         slot = int(self._slots_for(np.array([terminal_id]))[0])
         sizes = np.frombuffer(body[40 : 40 + 8 * pictures], np.int64)
@@ -312,9 +314,6 @@ class State:
         self._last[slot] = _moment(self._window[count - 1 : count, slot], slice(None)) if count else NEVER
         stop = self._pool.append(np.frombuffer(body[at:], INCIDENT)) + np.cumsum(sizes)
         self._extent[:pictures, slot] = np.stack((stop - sizes, stop), 1)
-
-    def _layout_mark(self) -> bytes:
-        return zlib.crc32(repr((SAMPLE, INCIDENT, self.layout, STRIDE, PICTURES)).encode()).to_bytes(4, "little")
 
     def forget(self, terminal_ids: Iterable[int]) -> None:
         """Drop terminals that another worker has taken over; their slots are free for others."""

@@ -150,7 +150,7 @@ class Rules:
             self.late["too_late"] += judged.too_late
         self._heard_us = judged.received_us
         now = time.monotonic()
-        self._changed |= {each: now for each in judged.terminal_ids if each not in self._changed and each in self._begun_us}
+        self._changed |= dict.fromkeys((judged.terminal_ids & self._begun_us.keys()) - self._changed.keys(), now)
         for terminal_id in self._elsewhere & judged.terminal_ids:
             if terminal_id in self.here:
                 self._elsewhere.discard(terminal_id)
@@ -255,7 +255,7 @@ class Rules:
 
     def _strangers(self, fixes: FixBatch) -> set[int]:
         """The terminals of these fixes that are not taken up."""
-        return {each for each in fixes.terminal_id.tolist() if each not in self._begun_us and each != ABSENT}
+        return set(fixes.terminal_id.tolist()) - self._begun_us.keys() - {ABSENT}
 
     async def _take_up(self, new: set[int], fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
         """Bring in terminals: what was saved of them, and on top of it the fixes stored since; first what is under way has to be stored."""
