@@ -67,14 +67,14 @@ def command(  # noqa: PLR0917 - typer calls by keyword
         raise typer.BadParameter(msg)
     with database_of(config) as url:
         got = send_command(
-            url, _number_of(url, terminal), number, said, timeout_s=timeout_s, expires_s=expires_s, created_by="dubhe terminal command"
+            url, number_of(url, terminal), number, said, timeout_s=timeout_s, expires_s=expires_s, created_by="dubhe terminal command"
         )
     typer.echo(json.dumps(_public(got), ensure_ascii=False) if as_json else _readable(got))
     raise typer.Exit(0 if got.ok or got.state == "queued" else 1)
 
 
-def _number_of(url: str, who: str) -> str:
-    """The number of the one terminal that is meant: an order is for nobody else. Raises `StoreError`."""
+def number_of(url: str, who: str) -> str:
+    """The number of the one terminal that is meant, by its number or its vehicle's plate. Raises `StoreError`."""
     numbers = [each.name for each in holders(url, [who])]
     if len(numbers) > 1:
         msg = f"{who} has {len(numbers)} terminals 对应多个终端: {', '.join(numbers[:NAMED_MAX])}; give the number of one"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dubhe.commands import command, commands
+from dubhe.commands import command, commands, number_of
 from dubhe.fleet import import_terminals, say
 from dubhe.options import Config, database_of
 from dubhe.times import local
@@ -72,10 +72,11 @@ def list_(
 
 @terminal_app.command()
 def release(
-    terminal: Annotated[str, typer.Argument(help="phone number of its SIM card 终端手机号")],
+    terminal: Annotated[str, typer.Argument(help="phone number of its SIM card, or its vehicle's plate 终端手机号或车牌")],
     config: Config = None,
 ) -> None:
     """Take a terminal off its vehicle, so that either may be bound anew 解除绑定. The history stays the vehicle's."""
     with database_of(config) as url:
-        release_terminal(url, terminal)
-    typer.echo(f"terminal {terminal} serves no vehicle now")
+        number = number_of(url, terminal)
+        release_terminal(url, number)
+    typer.echo(f"terminal {number} serves no vehicle now")

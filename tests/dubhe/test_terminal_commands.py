@@ -85,6 +85,13 @@ def test_a_terminal_is_named_by_its_number_or_its_vehicles_plate_and_must_be_one
     assert "no terminal or vehicle is called '沪A3800' 未登记; `dubhe terminal add` enters" in said["沪A3800"][2]
 
 
+def test_a_terminal_is_released_by_its_vehicles_plate_too(dubhe: Dubhe, database_url: str) -> None:
+    add_terminal(database_url, "13800138000", "沪A38000", "黄")
+
+    assert (0, "terminal 13800138000 serves no vehicle now\n", "") == dubhe("terminal", "release", "沪A38000")
+    assert "沪A38000 has no terminal" in dubhe("terminal", "release", "沪A38000")[2]
+
+
 def test_what_is_no_command_or_makes_none_is_taught(bare_dubhe: Dubhe) -> None:
     code, _, err = bare_dubhe("terminal", "command", "1", "dance")
     assert (code, "`dubhe terminal commands` lists them" in " ".join(err.split())) == (2, True)
