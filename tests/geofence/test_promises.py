@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from geofence.check import Atlas, begin, check
 from geofence.corridors import Assignment, Corridor, CorridorIndex, Detour
 from geofence.fences import Circle, Fence, FenceIndex, Line
 from geofence.quality import Quality
+from geofence.state import STRIDE
 from tracks.event import EventBatch, Kind
 from tracks.fix import ABSENT, FixBatch
 from tracks.week import Window
@@ -218,3 +221,16 @@ def test_what_is_remembered_does_not_grow_with_time() -> None:
     assert len(drive.rows) > 1400
     assert state._pool.used < 8192
     assert len(state.pack(7)) < 100_000
+
+
+def test_room_for_many_vehicles_is_taken_when_they_come() -> None:
+    state, before = begin(OPEN_ATLAS), _resident_bytes()
+    for part in cut(Drive().along(line71()).fixes(), 9):
+        state.adopt(check(part, OPEN_ATLAS, state).change)
+
+    assert len(state._window) <= state._count.max() + STRIDE, "it has written to every page of its slot"
+    assert _resident_bytes() - before < state._window.nbytes / 4
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
