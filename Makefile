@@ -1,6 +1,7 @@
 # Everything runs in .venv, made by the uv in .uv; a fresh machine needs only Python >= 3.11 and make.
 PYTHON ?= python3
 SECONDS ?= 0
+JOBS ?= 0
 UV := .uv/bin/uv
 RUN := $(UV) run --frozen --no-sync
 READY := .venv/.ready
@@ -11,7 +12,7 @@ demo: $(READY) ## a real database, the gateway and a small fleet; SECONDS=20 sto
 	@$(RUN) dubhe demo --seconds $(SECONDS)
 
 test: $(READY) ## the whole suite; what needs a missing service is skipped by name
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 
 check: $(READY) ## style, types, import contracts, generated docs
 	$(RUN) ruff check . && $(RUN) ruff format --check .

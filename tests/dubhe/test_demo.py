@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 
 from compliance.vehicles import Reason, Standings, compliant
 from dubhe.papers import ANOTHER, OFFICER, UNINSURED
@@ -179,6 +180,7 @@ def test_buses_that_have_just_driven_are_not_found_elsewhere(database_url: str, 
 WITHOUT_A_BROKER = "import sys, dubhe.demo as demo; demo.mosquitto = lambda: None; sys.exit(demo.run(seconds=0, terminals=20, seed=71))"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_demo_without_a_broker_with_its_summary(bare_place: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DUBHE_")} | {"DUBHE_DATA_DIR": str(bare_place)}
     command = [sys.executable, "-c", WITHOUT_A_BROKER]

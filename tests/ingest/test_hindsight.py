@@ -24,6 +24,7 @@ from test_rules import EAST, LAT, LON, registered, road, square
 from tracks.event import Ended, Kind
 from tracks.fix import ABSENT
 
+pytestmark = pytest.mark.slow
 NAME = "13800138000"
 STEP_S = 10
 BEGUN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)

@@ -27,7 +27,7 @@ PHONES = [f"138{number:08d}" for number in range(30)]
 IN_FLIGHT_MAX = 200
 COMMAND = get_command(app)
 """Made once: that takes as long as an import of shapes."""
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 Shape = tuple[str, str, Any, dict[str, Any]]
 
 

@@ -15,7 +15,7 @@ from fix_fleet import processes
 from fix_road import Report, Wait, drive, last_monday
 from scene_table import STRAIGHT, STRAYED, STRAYING, Incident, circle, stop
 
-pytestmark = pytest.mark.timescale
+pytestmark = [pytest.mark.timescale, pytest.mark.slow]
 BEGAN = last_monday(datetime.now(UTC))
 SHAPES = (STRAIGHT, circle((2300, 0), 500), stop((4500, 10)))
 FOUND = [STRAYED, Incident("inside", 180, 320), Incident("stop_visit", 484, 496)]

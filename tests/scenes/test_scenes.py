@@ -13,7 +13,7 @@ from fix_road import Place, last_monday
 from odd_scenes import odd_scenes
 from scene_table import PLAIN, Incident, Scene
 
-pytestmark = pytest.mark.timescale
+pytestmark = [pytest.mark.timescale, pytest.mark.slow]
 KINDS = (
     "inside",
     "outside",
