@@ -114,7 +114,7 @@ class CorridorIndex:
     levels: Sequence[Level]
     """The tree's boxes, the largest first; each corridor has one box in the first level."""
     realm: NDArray[np.float64]
-    """West, south, east, north of all places that each says something about, one column per corridor."""
+    """West, south, east, north of all places that each says something about, one row per corridor."""
     ends: NDArray[np.float64]
     """Longitude and latitude of first and last vertex."""
     terminus_m: Metres
@@ -178,7 +178,7 @@ class CorridorIndex:
             course_deg=_joined([part.course_deg for part in parts]),
             sharp=_joined([_turns_back(part.course_deg) for part in parts], np.bool_),
             levels=levels([part.lon for part in parts], [part.lat for part in parts], [part.reach for part in parts]),
-            realm=np.array([(*each[:, :2].min(axis=0), *each[:, 2:].max(axis=0)) for each in boxes]).reshape(-1, 4).T.copy(),
+            realm=np.array([(*each[:, :2].min(axis=0), *each[:, 2:].max(axis=0)) for each in boxes]).reshape(-1, 4),
             ends=np.array([(*corridor.points[0][:2], *corridor.points[-1][:2]) for corridor in corridors]).reshape(-1, 4),
             terminus_m=np.array([corridor.terminus_m for corridor in corridors]),
             directed=np.array([corridor.directed for corridor in corridors], np.bool_),
@@ -249,7 +249,7 @@ class CorridorIndex:
 
     def near(self, lon: Degrees, lat: Degrees, row: Index) -> Mask:
         """Whether each fix may be on the corridor beside it, along it, at its end or on a detour of it: of others it says nothing."""
-        west, south, east, north = self.realm.take(row, axis=1)
+        west, south, east, north = self.realm.take(row, axis=0).T
         near: Mask = (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
         return near
 

@@ -235,7 +235,8 @@ class _Found:
 def _roam(track: TrackBatch, fix: Index, memory: Memory) -> None:
     """All fixes of those that are on no trip, with nothing to see anywhere: what `_follow` would remember of them, and at once."""
     owner = track.owner[fix]
-    np.add.at(memory["driven_m"], owner, track.moved_m[fix])
+    for at in steps(owner):
+        memory["driven_m"][owner[at]] += track.moved_m[fix[at]]
     memory["shadow_us"][owner] = track.time_us[fix]
     memory["seen_us"][owner[track.gap[fix]]] = 0
     for name in ("back_us", "maybe", "shadow", "shadow_m", "beside_m"):
