@@ -1,6 +1,7 @@
 """`Gather`: what arrived and is not settled yet. Terminals put packets in; the pipeline takes them out at its own pace.
 
-Everything that arrives while a batch is being committed becomes the next batch, so batches grow with the load by themselves.
+What arrives while a batch is being committed becomes the next batch, so batches grow with the load by themselves; one that is half full is
+handed over before that, to be read and judged meanwhile.
 A small batch is taken no sooner than `age_ms_max` after the one before: fewer, fuller transactions cost less than a few milliseconds
 matter. A packet that comes alone waits for nobody, and under load, when batches take longer than that, none waits.
 Beyond `backlog_bytes_max` every link that still sends is paused, and read again once half of the backlog is settled.
@@ -89,6 +90,9 @@ class Gather:
         self.empty = asyncio.Event()
         """Set whenever the last of the backlog has been settled."""
         self._some = asyncio.Event()
+        self._ripe = asyncio.Event()
+        """Set while no batch is being committed, or the one that fills is half full."""
+        self._ripe.set()
 
     def add(self, packet: bytes, ticket: int, now_us: int, link: Link) -> None:
         """Take one packet in; pauses `link` when there is more than enough."""
@@ -104,6 +108,7 @@ class Gather:
         self.backlog_bytes += size
         if len(self.packets) == 1:
             self._some.set()
+        self._ripen()
         if self.holds or self.backlog_bytes > self.backlog_bytes_max:
             self.paused.add(link)
             link.pause()
@@ -124,12 +129,14 @@ class Gather:
         self.backlog_bytes += size
         if packets:
             self._some.set()
+        self._ripen()
 
     def tell(self, size: int, link: Link) -> None:
         """Note that a door has put `size` bytes' worth into `told`; pauses `link` as `add` does."""
         self._told_bytes += size
         self.backlog_bytes += size
         self._some.set()
+        self._ripen()
         if self.holds or self.backlog_bytes > self.backlog_bytes_max:
             self.paused.add(link)
             link.pause()
@@ -145,6 +152,7 @@ class Gather:
     async def take(self) -> Gathered:
         """Wait for packets, and a little for company, then hand over a batch of at most `rows_max` packets and `bytes_max` bytes."""
         await self._some.wait()
+        await self._ripe.wait()
         now_s = asyncio.get_running_loop().time
         if len(self) < FEW and (early_s := self.taken_s + self.age_s_max - now_s()) > 0:
             await asyncio.sleep(early_s)
@@ -173,6 +181,19 @@ class Gather:
             self.empty.set()
         if self.paused and self.backlog_bytes <= self.backlog_bytes_max // 2:
             self._read_again()
+
+    def let_fill(self) -> None:
+        """A batch is being committed: the next is worth its fixed cost when it is half full, or after that."""
+        self._ripe.clear()
+        self._ripen()
+
+    def serve(self) -> None:
+        """No batch is being committed: hand over whatever there is."""
+        self._ripe.set()
+
+    def _ripen(self) -> None:
+        if 2 * len(self) >= self.rows_max:
+            self._ripe.set()
 
     def hold(self, reason: str) -> None:
         """Read nothing that is not read yet, until `release` of the same reason."""

@@ -1,8 +1,8 @@
 """The life of a batch, from packets to answers, on one page: `Reader.read` (reading.py), `Pipeline.commit`, `answer`.
 
-Nothing is answered before its transaction has committed. Batches are committed in the order in which they were read; while one is being
-committed the next is read and judged already, and its commit starts before the first one's answers are written, so that the database
-never waits for the gateway nor the gateway for it.
+Nothing is answered before its transaction has committed. Batches are committed in the order in which they were read. While one is being
+committed the next fills, and the answers of the one before are written; once it is half full it is read and judged meanwhile, so that
+neither the database nor the gateway waits for the other when there is most to do.
 While the database is away nothing is read and nothing is answered, and the same batch is tried again until it is kept;
 a repeat of what was kept after all is found by the store and answered like the first.
 An exception that is our own fault costs one packet, not the batch: the batch is halved until the packet stands alone in quarantine.
@@ -72,7 +72,7 @@ class BatchReport:
 
 @dataclass(slots=True)
 class Pipeline:
-    """Takes batches from the gather and settles them in order: while one is being committed the next is read and judged already."""
+    """Takes batches from the gather and settles them in order; a full one is read and judged while the one before is being committed."""
 
     gather: Gather
     reader: Reader
@@ -103,6 +103,7 @@ class Pipeline:
             except Exception:  # noqa: BLE001, S110 - our own fault; `settle` corners it
                 pass
             await self._turn.acquire()
+            self.gather.let_fill()
             task = asyncio.create_task(self.settle(gathered, read, judged))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
@@ -141,6 +142,7 @@ class Pipeline:
             return committed
         finally:
             self._turn.release()
+            self.gather.serve()
 
     async def commit(self, read: Read, judged: Judged | None) -> CommitReport:
         """One transaction; what the rules find in the fixes is stored with them."""

@@ -559,7 +559,7 @@ def test_a_batch_judged_on_top_of_one_that_was_not_committed_so_is_judged_again(
 
     async def story() -> None:
         import_fences(database_url, square(0), Datum.WGS84)
-        async with worker(database_url) as (_, port):
+        async with worker(database_url, batch_rows_max=2) as (_, port):
             terminal = await drive(port, registered(database_url), [])
             terminal.writer.write(b"".join(terminal.frame(0x0200, body) for body in through(0, 5)))
             await until(lambda: bool(broken))
