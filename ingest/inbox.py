@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import select
+from contextlib import suppress
 from itertools import compress
 from typing import Final, Protocol
 
@@ -59,9 +60,10 @@ class Inbox:
         self._ready.register(descriptor, select.EPOLLIN)
 
     def leave(self, descriptor: int) -> None:
-        """Read it no more; to be told before it is closed."""
+        """Read it no more."""
         if self._streams.pop(descriptor, None) is not None:
-            self._ready.unregister(descriptor)
+            with suppress(OSError):  # a closed one has left by itself
+                self._ready.unregister(descriptor)
 
     def read(self) -> None:
         """Take in what has come."""

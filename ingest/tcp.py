@@ -223,6 +223,7 @@ class TcpLink(asyncio.Protocol):
     def _leave(self, reason: str) -> None:
         self._porter.closed[reason] = self._porter.closed.get(reason, 0) + 1
         self._gather.paused.discard(self)
+        self._take_answers(on=False)  # the slot stays until what it said is settled; the descriptor may be another's by then
         if self._socket is not None:
             if self._inbox is not None:
                 self._inbox.leave(self._socket.fileno())

@@ -24,6 +24,7 @@ from protocols.jt808.frames import frame_of
 from protocols.jt808.header import V2013, V2019
 from storage.enrol import add_terminal
 from storage.writer import TrackWriter
+from tracks.fix import FixBatch
 
 NAME, CODE = "13800138000", "SELECT auth_code FROM terminals WHERE name = '13800138000'"
 
@@ -441,6 +442,42 @@ def test_many_terminals_that_speak_at_once_are_each_answered_once(database_url: 
                 assert [answer.body[4] for answer in answers] == [0] * 50
                 assert [answer.phone[-11:] for answer in answers] == names
             assert rows(database_url, "SELECT count(*), count(DISTINCT terminal_id) FROM fixes") == [(200, 50)]
+
+    play(story())
+
+
+def test_no_stranger_hears_the_answers_of_those_who_hung_up_before_the_commit(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their descriptors are the strangers' by then."""
+    commit, sent, go = TrackWriter.commit, asyncio.Event(), asyncio.Event()
+
+    async def waits(writer: TrackWriter, fixes: FixBatch, *rest: Any) -> Any:
+        if len(fixes):
+            sent.set()
+            await go.wait()
+        return await commit(writer, fixes, *rest)
+
+    monkeypatch.setattr(TrackWriter, "commit", waits)
+
+    async def story() -> None:
+        async with worker(database_url, admission="lenient", batch_age_ms_max=300) as (running, port):
+            gone = [await Raw.connect(port, f"138002{number:05}") for number in range(40)]
+            for raw in gone:
+                raw.writer.write(raw.frame(0x0200, report()))
+            await sent.wait()
+            for raw in gone:
+                raw.writer.write(raw.frame(0x0200, report(1)))  # with it their links are kept in mind for one batch more
+            await until(lambda: len(running.gather) >= 40)
+            for raw in gone:
+                raw.writer.close()
+            await until(lambda: sum(running.porter.closed.values()) == 40)
+            strangers = [await Raw.connect(port, f"138003{number:05}") for number in range(40)]
+            await until(lambda: len(running.links) == 80)
+            go.set()
+            for raw in strangers:
+                raw.writer.write(raw.frame(0x0200, report()))
+            answers = [await raw.hear() for raw in strangers]
+            assert [answer.phone[-11:] for answer in answers] == [raw.name for raw in strangers]
+            assert rows(database_url, "SELECT count(*) FROM fixes") == [(120,)]
 
     play(story())
 
