@@ -21,6 +21,7 @@ import structlog
 
 from geofence.again import Account, difference
 from geofence.state import NEVER
+from ingest.gather import now_us
 from ingest.regime import Regime
 from ingest.rules import Rules, saved_of
 from protocols.jt808.fixes import with_alarms
@@ -108,7 +109,7 @@ class Hindsight:
         late_days_max: int,
         quiet_s: float = QUIET_S,
         every_s: float = EVERY_S,
-        now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+        now_us: Callable[[], int] = now_us,
     ) -> None:
         self._store = store
         self._rules = rules

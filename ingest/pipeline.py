@@ -25,7 +25,7 @@ from geofence.quality import faults
 from ingest import receipts
 from ingest.aio import Aio
 from ingest.conversation import Spoken
-from ingest.gather import Gather, Gathered
+from ingest.gather import Gather, Gathered, now_us
 from ingest.reading import Read, Reader
 from ingest.rules import Judged, Rules
 from storage.errors import StoreUnavailable
@@ -72,7 +72,7 @@ class BatchReport:
 
 @dataclass(slots=True)
 class Pipeline:
-    """Takes batches from the gather and settles them in order; a full one is read and judged while the one before is being committed."""
+    """Takes batches from the gather and settles them in order; one half full is read and judged while the one before is committed."""
 
     gather: Gather
     reader: Reader
@@ -246,7 +246,7 @@ class Pipeline:
 def _cornered(gathered: Gathered) -> RejectBatch:
     """The one packet that breaks us, as a quarantine row; or what one sender told."""
     if gathered.told:
-        return gathered.told.cornered(time.time_ns() // 1_000)
+        return gathered.told.cornered(now_us())
     none = np.full(1, ABSENT, np.int64)
     return RejectBatch(
         frame=np.zeros(1, np.int32),

@@ -9,7 +9,6 @@ lately. What vehicles do from the next fix on is the rules' own.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -20,6 +19,7 @@ import structlog
 from compliance.driving import silent
 from compliance.vehicles import changed
 from ingest.current import Current
+from ingest.gather import now_us
 from ingest.regime import Regime
 from storage.errors import StoreUnavailable
 from storage.lease import Lease
@@ -48,7 +48,7 @@ class Sweeper:
         *,
         every_s: float = EVERY_S,
         return_s: float = RETURN_S,
-        now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
+        now_us: Callable[[], int] = now_us,
     ) -> None:
         self._lease = lease
         self._store = store

@@ -155,7 +155,8 @@ class TcpLink(asyncio.Protocol):
                 log.warning("connection closed", peer=self.peer, reason="oversize", why=str(error))
                 self.close("oversize")
                 return
-            self._porter.links.unfinished[self._porter.links.slot_of(self._ticket)] = bool(self._deframer.tail)
+            links = self._porter.links
+            links.unfinished[links.slot_of(self._ticket)] = bool(self._deframer.tail)
             if not data:
                 return
         self._gather.add(data, self._ticket, now_us(), self)
