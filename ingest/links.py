@@ -173,6 +173,8 @@ class SessionTable:
         self.of_terminal: dict[int, int] = {}
         self.elsewhere: dict[int, int] = {}
         """Newest login heard from other workers for terminals that are not here; kept only while logins of ours are on their way."""
+        self.ended: list[tuple[int, int]] = []
+        """(terminal id, login) of sessions that ended, however; whoever tells the registry takes them away."""
         self._more: dict[int, dict[tuple[int, int], int]] = {}
         self._free: list[int] = []
 
@@ -238,19 +240,17 @@ class SessionTable:
         if not others:
             self._more.pop(link, None)
         self.links.session_count[link] -= 1
+        self.ended.append((int(self.terminal_id[slot]), int(self.login[slot])))
         del self.of_terminal[int(self.terminal_id[slot])]
         self.link[slot] = NOBODY
         self.key_low[slot] = self.key_high[slot] = np.iinfo(np.uint64).max
         self._free.append(slot)
         return self.links.links[link] if not self.links.session_count[link] else None
 
-    def end_link(self, link: int) -> list[tuple[int, int]]:
-        """Log out everybody on a link that closed; returns their (terminal_id, login)."""
-        ended = []
+    def end_link(self, link: int) -> None:
+        """Log out everybody on a link that closed."""
         while (slot := int(self.links.session[link])) != NOBODY:
-            ended.append((int(self.terminal_id[slot]), int(self.login[slot])))
             self.end(slot)
-        return ended
 
     def supersede(self, terminal_id: int, login: int) -> Link | None:
         """Another worker heard a login: end an older session of that terminal here; returns the link left empty, to be closed."""

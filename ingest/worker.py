@@ -96,8 +96,6 @@ class Worker:
     media: MediaStore = field(init=False)
     dispatcher: Dispatcher = field(init=False)
     parts: Parts = field(init=False)
-    _gone: list[tuple[int, int]] = field(default_factory=list)
-    """(terminal id, login) of sessions that ended since the last tick."""
     _vehicle_of: Mapping[int, int] = field(default_factory=dict)
     """Terminal → vehicle, as the registry last said."""
     _closed: deque[tuple[int, int]] = field(default_factory=deque)
@@ -317,7 +315,7 @@ class Worker:
         self._free(ticket)
 
     def _free(self, ticket: int) -> None:
-        self._gone += self.sessions.end_link(self.links.slot_of(ticket))
+        self.sessions.end_link(self.links.slot_of(ticket))
         self.links.close(ticket)
 
     def _free_closed(self, batch: int) -> None:
@@ -371,7 +369,7 @@ class Worker:
             self.mqtt.again = 0
 
     async def _log_out_gone(self) -> None:
-        gone, self._gone = self._gone, []
+        gone, self.sessions.ended = self.sessions.ended, []
         if gone:
             with contextlib.suppress(StoreUnavailable):  # who is online is a convenience; the next login corrects it
                 await self.registry.logout(gone)

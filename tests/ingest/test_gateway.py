@@ -347,6 +347,19 @@ def test_a_log_out_is_answered_before_the_link_closes(database_url: str) -> None
     play(story())
 
 
+def test_a_terminal_that_has_logged_out_is_not_online_in_the_registry(database_url: str) -> None:
+    async def story() -> None:
+        async with worker(database_url, admission="lenient") as (_, port):
+            raw = await Raw.connect(port)
+            assert await raw.result(0x0002) == 0
+            [(login,)] = rows(database_url, "SELECT login FROM sessions")
+            assert await raw.result(0x0003) == 0
+
+            await until(lambda: not rows(database_url, "SELECT FROM sessions WHERE login = %s", login))
+
+    play(story())
+
+
 def test_the_server_tells_its_time_in_utc(database_url: str) -> None:
     async def story() -> None:
         async with worker(database_url, admission="lenient") as (_, port):
