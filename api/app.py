@@ -6,11 +6,13 @@ Errors are problem details (RFC 9457). What the window cannot know by itself, th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -31,13 +33,20 @@ class Window:
 
     def app(self) -> Starlette:
         """The ASGI application."""
-        return Starlette(
-            routes=[
-                Route("/healthz", self.healthz),
-                Route("/readyz", self.readyz),
-                Route("/metrics", self.exposition),
-            ]
-        )
+        routes = [
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/metrics", self.exposition),
+        ]
+        there = ", ".join(route.path for route in routes)
+
+        async def refuse(request: Request, error: Exception) -> Response:
+            assert isinstance(error, HTTPException), "it is told of no other"
+            nothing = f"nothing is at {request.url.path} 无此页面; there are {there}"
+            detail = nothing if error.status_code == HTTPStatus.NOT_FOUND else str(error.detail)
+            return _problem(HTTPStatus(error.status_code), detail, error.headers)
+
+        return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
 
     async def healthz(self, _request: Request) -> Response:
         """Whether this process answers at all."""
@@ -47,18 +56,18 @@ class Window:
         """Whether a terminal that connects now would be answered: the database answers, and the gateway takes a connection."""
         database, gateway = await asyncio.gather(_failure(ping(self.url)), _failure(_connect(*self.gateway)))
         if database or gateway:
-            problem = {
-                "type": "about:blank",
-                "title": "Service Unavailable",
-                "status": 503,
-                "detail": "; ".join(f"{part}: {why}" for part, why in (("database", database), ("gateway", gateway)) if why),
-            }
-            return JSONResponse(problem, status_code=503, media_type="application/problem+json")
+            detail = "; ".join(f"{part}: {why}" for part, why in (("database", database), ("gateway", gateway)) if why)
+            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, detail)
         return JSONResponse({"status": "ready", "database": "ok", "gateway": "ok"})
 
     async def exposition(self, _request: Request) -> Response:
         """Prometheus metrics of all workers."""
         return Response(await asyncio.to_thread(self.metrics), media_type=METRICS_TYPE)
+
+
+def _problem(status: HTTPStatus, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    return JSONResponse(problem, status_code=status.value, headers=headers, media_type="application/problem+json")
 
 
 async def _failure(check: asyncio.Future[None] | object) -> str | None:

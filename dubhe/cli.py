@@ -166,6 +166,8 @@ def replay(
     """Drive a recording as a terminal 回放.
 
     It registers, authenticates and reports at its own pace × speed; a log of frames is sent as it is.
+
+    Exit status: 0 all was answered (nothing is in NMEA), 1 not all, or there was nothing to send, 2 it could not begin.
     """
     if protocol not in PROTOCOLS:
         msg = f"--protocol {protocol} is none of {', '.join(PROTOCOLS)}"
@@ -189,6 +191,9 @@ def replay(
     except (OSError, ValueError, StoreError) as error:
         _fail(error)
     typer.echo(json.dumps(tally, ensure_ascii=False))
+    if not tally["sent"]:
+        typer.echo(f"dubhe: {file} holds no position and no frame: nothing was sent 文件中没有定位点或报文", err=True)
+        raise typer.Exit(1)
     silent = PROTOCOLS[protocol] is None  # nothing is answered in NMEA
     raise typer.Exit(0 if silent or tally["sent"] == sum(tally["answered"].values()) else 1)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from dubhe.options import AsJson, Config, Expires, Timeout, database_of
-from dubhe.times import local, stamp
+from dubhe.times import local, shown, stamp
 from protocols.jt808.commands import COMMANDS, GENERAL_RESPONSE, command_named, fields_read, objection, ready
 from protocols.jt808.messages import MESSAGES
 from storage.areas import holders
@@ -183,4 +183,4 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON is of many kinds
         return ", ".join(value["set"]) or "none"
     if isinstance(value, Mapping | list) and not value:
         return "none"
-    return value
+    return shown(value)

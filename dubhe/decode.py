@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dubhe.times import shown
+
 
 def tree(told: Mapping[str, Any]) -> str:
     """The object of `dubhe decode --json` as indented lines, what is absent left out."""
@@ -29,5 +31,5 @@ def _lines(value: Any, depth: int) -> Iterator[str]:  # noqa: ANN401 - JSON
             yield f"{pad}{name}"
             yield from _lines(each, depth + 1)
         else:
-            shown = ", ".join(map(str, each)) if isinstance(each, list) else each
-            yield f"{pad}{name}: {shown}"
+            plain = ", ".join(str(shown(one)) for one in each) if isinstance(each, list) else shown(each)
+            yield f"{pad}{name}: {plain}"

@@ -6,11 +6,14 @@ eyes says so (+08:00), whatever zone the machine or the database has. JSON and f
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from typing import Any, Final
 
 from tracks.week import BEIJING
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
+_STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
 class TimeError(ValueError):
@@ -37,3 +40,13 @@ def local(time: datetime | None) -> str:
 def stamp(time: datetime | None, timespec: str = "seconds") -> str:
     """A moment for programs, ISO 8601 in UTC; nothing for none."""
     return time.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z") if time else ""
+
+
+def shown(value: Any) -> Any:  # noqa: ANN401 - JSON is of many kinds
+    """What JSON has for programs as people are shown it: a moment in UTC+8, all else as it is."""
+    try:
+        return (
+            datetime.fromisoformat(value).astimezone(BEIJING).isoformat() if isinstance(value, str) and _STAMP.fullmatch(value) else value
+        )
+    except (ValueError, OverflowError):  # a text that only looks like a moment
+        return value

@@ -186,7 +186,7 @@ def _replay(words: Sequence[str]) -> int:
     whose = {"terminal": args.terminal, "plate": args.plate, "plate_colour": args.colour}
     tally = asyncio.run(replay(args.file, to, **whose, speed=args.speed, edition=edition, login=not args.no_login))
     _print(tally)
-    return 0 if tally["sent"] == sum(tally["answered"].values()) else 1
+    return 0 if 0 < tally["sent"] == sum(tally["answered"].values()) else 1
 
 
 def _load(words: Sequence[str]) -> int:

@@ -132,6 +132,30 @@ def test_words_without_a_frame_decode_to_nothing_and_that_is_said(bare_dubhe: Du
     assert (1, "", "dubhe: there is no frame and no sentence in it 没有报文; a frame is 7e…7e\n") == (code, out, said)
 
 
+def test_a_frame_is_taken_apart_with_its_time_in_utc_8_and_for_programs_in_utc(bare_dubhe: Dubhe) -> None:
+    frame = "7e0200001c0139123456780001000000000000000301d907c2073f2ec4001002580045181015101010e17e"
+
+    assert {"time: 2018-10-15T10:10:10+08:00"} == {line.strip() for line in bare_dubhe("decode", frame)[1].splitlines() if "time" in line}
+    assert "2018-10-15T02:10:10Z" == json.loads(bare_dubhe("decode", "--json", frame)[1])["fixes"][0]["time"]
+
+
+def test_a_recording_without_a_position_is_said_to_be_empty(gateway: Gateway, bare_dubhe: Dubhe, tmp_path: Path) -> None:
+    recording = tmp_path / "day.gpx"
+    recording.write_text('<gpx version="1.1"><trk><trkseg></trkseg></trk></gpx>', encoding="utf-8")
+    code, out, said = bare_dubhe("replay", str(recording), "--to", f"{gateway.to.host}:{gateway.to.port}")
+
+    assert (1, 0) == (code, json.loads(out)["sent"])
+    assert f"dubhe: {recording} holds no position and no frame: nothing was sent 文件中没有定位点或报文\n" == said
+
+
+def test_a_page_that_is_not_there_is_a_problem_that_names_those_there_are(gateway: Gateway) -> None:
+    status, text = gateway.get("/map")
+    problem = json.loads(text)
+
+    assert (404, 404, "Not Found") == (status, problem["status"], problem["title"])
+    assert "nothing is at /map 无此页面; there are /healthz, /readyz, /metrics" == problem["detail"]
+
+
 def test_a_plate_of_another_colour_is_said_to_be_there(dubhe: Dubhe, database_url: str) -> None:
     add_terminal(database_url, "13800138000", "沪A38000", "黄")
 
