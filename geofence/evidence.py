@@ -27,7 +27,7 @@ class State(IntEnum):
     OPEN = 2
     RECOVERING = 3
     COOLING = 4
-    """Closed, and remembered for a while in case terminal or platform finds the same."""
+    """Closed, and remembered for a while in case terminal or platform finds the same, or the alarm goes on."""
 
 
 STATE: Final = plain(State)

@@ -30,6 +30,10 @@ MERGE_US: Final = 120_000_000
 COOL_US: Final = 900_000_000
 """How long a closed incident is remembered for that: longer than the merged kinds take to become certain."""
 
+FLICKER_US: Final = 60_000_000
+"""A bit of the alarm word that is set again so soon goes on with its incident: several overspeeds within a minute are one, too
+(交运发〔2016〕160号)."""
+
 SAME: Final[Mapping[int, tuple[Kind, ...]]] = {
     1: (KIND.OVERSPEED, KIND.OVERSPEED_INSIDE),
     2: (KIND.FATIGUE,),
@@ -114,10 +118,17 @@ def advance(track: TrackBatch, signals: Signals, before: Incidents, enough: NDAr
 
 
 def restated(incidents: Incidents, terminal_id: Index) -> EventBatch:
-    """The open incidents as they stand; `terminal_id` has one element per owner."""
+    """The open incidents as they stand, and those closed that might have gone on; `terminal_id` has one element per owner."""
     rows = incidents.rows
     is_open = (rows["state"] == STATE.OPEN) | (rows["state"] == STATE.RECOVERING)
-    return _events(pick(rows, is_open), terminal_id[incidents.owner[is_open]], PHASE.UPDATED)
+    closed, owner = np.flatnonzero(_flickers(rows)), incidents.owner
+    over = pick(rows, closed)
+    return EventBatch.concat(
+        [
+            _events(pick(rows, is_open), terminal_id[owner[is_open]], PHASE.UPDATED),
+            _events(over, terminal_id[owner[closed]], PHASE.CLOSED, over["over_us"], ENDED.RETURNED),
+        ]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +192,13 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
     def close(which: Mask, ended: Ended) -> None:
         if which.any():
             tell(which, PHASE.CLOSED, ended)
-            rows["state"][at[which]] = np.where(_merges(pick(rows, at[which])), STATE.COOLING, STATE.QUIET)
+            closed = pick(rows, at[which])
+            rows["state"][at[which]] = np.where(_merges(closed) | _in_word(closed), STATE.COOLING, STATE.QUIET)
 
     lost = (_part(rows, at, enough, track, row) if gap.any() else gap) | _lapse(rows, at, enough, signal.value, time_us)
     close(lost, ENDED.GAP)
+    close((signal.value == VALUE.BAD) & _settled(rows, at, enough, time_us), ENDED.RETURNED)  # no fix came between to close it
+    resumed = _resume(rows, at, track.vehicle_id[row], signal.value, time_us)
 
     state = rows["state"][at]
     then = NEXT[state, signal.value - VALUE.END]
@@ -204,7 +218,7 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
     _escalate(rows, at, enough)
     worse = rows["level"][at] > rows["told_level"][at]
     due = time_us - rows["told_us"][at] >= enough["update_s"] * 1e6
-    again = (rows["state"][at] == STATE.OPEN) & bad & ~opens & (worse | due)
+    again = (rows["state"][at] == STATE.OPEN) & bad & ~opens & (worse | due | resumed)
     for which, phase in ((opens, PHASE.OPENED), (again, PHASE.UPDATED)):
         rows["told_us"][at[which]] = time_us[which]
         rows["told_level"][at[which]] = rows["level"][at[which]]
@@ -212,9 +226,15 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
 
     over = (signal.value == VALUE.END) & good
     close(over, ENDED.RULE)
-    recovered = rows["recovery"][at] >= enough["close_fixes"]
-    close(good & ~over & recovered & (time_us - rows["over_us"][at] >= enough["close_s"] * 1e6), ENDED.RETURNED)
+    close(good & ~over & _settled(rows, at, enough, time_us), ENDED.RETURNED)
     return told
+
+
+def _settled(rows: NDArray[Any], at: Index, enough: NDArray[Any], time_us: Index) -> Mask:
+    """What is over for enough good fixes and for long enough."""
+    recovered = (rows["state"][at] == STATE.RECOVERING) & (rows["recovery"][at] >= enough["close_fixes"])
+    settled: Mask = recovered & (time_us - rows["over_us"][at] >= enough["close_s"] * 1e6)
+    return settled
 
 
 def _part(rows: NDArray[Any], at: Index, enough: NDArray[Any], track: TrackBatch, row: Index) -> Mask:
@@ -237,6 +257,14 @@ def _lapse(rows: NDArray[Any], at: Index, enough: NDArray[Any], value: NDArray[n
     lapsed &= time_us - rows["last_us"][at] > enough["lasts_s"] * 1e6
     rows["over_us"][at[lapsed]] = rows["last_us"][at[lapsed]]
     return lapsed
+
+
+def _resume(rows: NDArray[Any], at: Index, vehicle_id: Index, value: NDArray[np.int8], time_us: Index) -> Mask:
+    """Open again what flickers; gives what has been."""
+    then = pick(rows, at)
+    resumed: Mask = _flickers(then) & (value == VALUE.BAD) & (then["vehicle_id"] == vehicle_id) & (time_us - then["over_us"] < FLICKER_US)
+    rows["state"][at[resumed]] = STATE.OPEN
+    return resumed
 
 
 def _begin(rows: NDArray[Any], at: Index, track: TrackBatch, signal: Signals, version: int) -> None:
@@ -288,6 +316,18 @@ def _is_enough(rows: NDArray[Any], wait_s: NDArray[np.float64], enough: NDArray[
 def _escalate(rows: NDArray[Any], at: Index, enough: NDArray[Any]) -> None:
     long = (rows["last_us"][at] - rows["start_us"][at]) / 1e6 > enough["major_s"]
     rows["level"][at[long]] = LEVEL.MAJOR
+
+
+def _in_word(rows: NDArray[Any]) -> Mask:
+    """Whether it is a bit of the alarm word; each alarm of an item is one of its own, however soon the next."""
+    in_word: Mask = (rows["kind"] == KIND.TERMINAL_ALARM) & (rows["subject"] < WORD_BITS)
+    return in_word
+
+
+def _flickers(rows: NDArray[Any]) -> Mask:
+    """Whether it is over because its bit was not set, and may go on."""
+    flickers: Mask = _in_word(rows) & (rows["state"] == STATE.COOLING) & (rows["recovery"] > 0)
+    return flickers
 
 
 def _merges(rows: NDArray[Any]) -> Mask:

@@ -133,6 +133,8 @@ class _Terminal:
                 it = self.close(key, it["over_us"] or max(fix["previous"]["time_us"], it["last_us"]), Ended.GAP)
             else:
                 it["over_us"], it["recovery"] = 0, 0
+        if value == "bad" and it and it["recovery"] >= rule.close_fixes and (now - it["over_us"]) / 1e6 >= rule.close_s:
+            it = self.close(key, it["last_us"] if rule.ends_at_last else it["over_us"], Ended.RETURNED)
         if value == "bad" and it is None:
             it = self.incidents[key] = self.fresh(fix, kind, subject, about)
         if it is None:

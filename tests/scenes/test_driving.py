@@ -33,6 +33,7 @@ SPEEDS = [
     Scene("120 km/h for 25 s", [], drive((0, 0), Pace(20), (1000, 0), Pace(120 * KMH), (1833, 0), Pace(20), (4000, 0), every=5), []),
     Scene("120 km/h twice within a minute is once", [], drive((0, 0), Pace(20), (1000, 0), Pace(120 * KMH), (2333, 0), Pace(20), (2933, 0), Pace(120 * KMH), (4267, 0), Pace(20), (7000, 0), every=5), [Incident("overspeed", 50, 160)], every=5),
     Scene("120 km/h twice, two minutes apart, is twice", [], drive((0, 0), Pace(20), (1000, 0), Pace(120 * KMH), (2333, 0), Pace(20), (4733, 0), Pace(120 * KMH), (6067, 0), Pace(20), (9000, 0), every=5), [Incident("overspeed", 50, 90), Incident("overspeed", 210, 250)], every=5),
+    Scene("120 km/h for a minute and a half, twice, every 90 s", [], altered(drive((0, 0), (15_000, 0), every=90), (90, 180, 360, 450), speed_ms=120 * KMH), [Incident("overspeed", 90, 270), Incident("overspeed", 360, 540)], every=1),
     Scene("150 km/h that no engine explains", [], altered(drive((0, 0), (6000, 0), every=5), range(100, 150, 10), speed_ms=150 * KMH), [], every=5),
 ]  # fmt: skip
 
@@ -69,6 +70,11 @@ STANDING = [
     Scene("silent for 23 hours", [], [each for each in drive((0, 0), (600, 0), Wait(82_800), (1200, 0), every=60) if not 60 < each.t < 82_860], [], every=60),
     Scene("an emergency that is pressed for half a minute", [], altered(drive((0, 0), (6000, 0)), (200, 210, 220), alarm=1), [Incident("terminal_alarm", 200, 230, level=3)]),
     Scene("two alarms that overlap", [], altered(altered(drive((0, 0), (6000, 0)), (200, 210), alarm=1), (220, 230), alarm=1 | 4), [Incident("terminal_alarm", 200, 240, level=3), Incident("terminal_alarm", 220, 240, level=2)]),
+    Scene("an alarm that flickers", [], altered(drive((0, 0), (6000, 0)), (200, 220, 240, 280, 320), alarm=1 << 8), [Incident("terminal_alarm", 200, 330)]),
+    Scene("an alarm that flickers, in no order", [], sorted(altered(drive((0, 0), (6000, 0)), (200, 220, 240, 280, 320), alarm=1 << 8), key=lambda each: each.t % 70), [Incident("terminal_alarm", 200, 330)]),
+    Scene("an alarm again after 70 s", [], altered(drive((0, 0), (6000, 0)), (200, 210, 290), alarm=2), [Incident("terminal_alarm", 200, 220), Incident("terminal_alarm", 290, 300)]),
+    Scene("an alarm again after ten minutes of silence", [], [each for each in altered(drive((0, 0), (12_000, 0)), (200, 210, 900), alarm=2) if not 220 < each.t < 900], [Incident("terminal_alarm", 200, 220), Incident("terminal_alarm", 900, 910)]),
+    Scene("an alarm that lasts through ten minutes of silence", [], [each for each in altered(drive((0, 0), (12_000, 0)), (200, 210, 900), alarm=2) if not 210 < each.t < 900], [Incident("terminal_alarm", 200, 910)]),
     Scene("an alarm without a position", [], altered(drive((0, 0), (6000, 0)), (200, 210), alarm=1, status=1), [Incident("terminal_alarm", 200, 220, level=3)]),
 ]  # fmt: skip
 
