@@ -11,19 +11,15 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
+from geofence.cells import Boxes, Cells
 from geofence.datum import Degrees, Metres, metres_per_degree
-from geofence.raster import Raster
 from tracks.spans import Index, Mask
 from tracks.track import distinct
 
 RUN: Final = 8
 """Segments in a box."""
-
-Boxes = NDArray[np.float64]
-"""West, south, east, north, one row for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +28,7 @@ class Everyone:
 
     thing: Index
     """Of each box."""
-    tree: shapely.STRtree
-    raster: Raster
+    cells: Cells
     weeks: NDArray[np.bool_]
     """Minutes of the week, one row for each kind of week."""
     turns_us: Sequence[Index]
@@ -45,18 +40,16 @@ class Everyone:
         box = np.concatenate([np.empty((0, 4)), *(each for _, each in boxes)])
         return cls(
             thing=np.repeat(np.array([thing for thing, _ in boxes], np.int64), [len(each) for _, each in boxes]),
-            tree=shapely.STRtree(shapely.box(*box.T)),
-            raster=Raster.of(box),
+            cells=Cells.of(box),
             weeks=weeks,
             turns_us=[_turns(valid_us[week == kind]) for kind in range(len(weeks))],
         )
 
     def near(self, lon: Degrees, lat: Degrees) -> tuple[Index, Index]:
         """Pairs of position, ascending, and thing that it may concern, ascending, each once."""
-        maybe = np.flatnonzero(self.raster.touched(lon, lat, lon, lat)) if len(self.thing) else np.empty(0, np.int64)
-        place, box = self.tree.query(shapely.points(lon[maybe], lat[maybe]))
+        place, box = self.cells.meeting(lon, lat, lon, lat)
         several = int(self.thing.max(initial=0)) + 1
-        pairs = distinct(maybe[place] * several + self.thing[box])
+        pairs = distinct(place * several + self.thing[box])
         return pairs // several, pairs % several
 
     def served(self, time_us: Index, minute: Index) -> Mask:

@@ -1,7 +1,7 @@
 """Fences: circles, rectangles, polygons with holes, lines with a width; whom they are meant for, when, and what holds inside.
 
-A `FenceIndex` is immutable and has the fences as columns. Its one hard question, which fix lies in which fence, is one STRtree
-query for a whole batch and an exact test of the few boxes it finds; a circle is tested by its distance on the ellipsoid.
+A `FenceIndex` is immutable and has the fences as columns. Its one hard question, which fix lies in which fence, is one look into the
+cells that their boxes touch, for a whole batch, and an exact test of the few it finds; a circle is tested by its distance on the ellipsoid.
 A position exactly on an edge is inside. Edges are straight in longitude and latitude, as GeoJSON has them (RFC 7946 §3.1.1).
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geofence.cells import Boxes, Cells
 from geofence.datum import Degrees, Metres, distance_m, metres_per_degree
-from geofence.raster import Raster
 from geofence.roster import Assigned, Audiences, Parties, Party
 from tracks.code import plain
 from tracks.spans import Index, Mask
@@ -128,12 +128,10 @@ class FenceIndex:
 
     Then the radius within which all lies deep inside, and that beyond which nothing is inside."""
     holed: Mask
-    box: NDArray[np.float64]
-    """West, south, east, north of the shape."""
-    deep_box: NDArray[np.float64]
-    """The box DEEP_M within that: nothing else lies so deep inside."""
-    tree: shapely.STRtree
-    raster: Raster
+    cells: Cells
+    """The boxes around the shapes, and where they lie."""
+    deep_box: Boxes
+    """The boxes DEEP_M within those: nothing else lies so deep inside."""
     zones: Assigned
     """The fences to stay in, by terminal."""
     version: int
@@ -175,10 +173,8 @@ class FenceIndex:
             shapes=shapes,
             core=_core(shapes),
             holed=shapely.get_num_interior_rings(shapes) > 0,
-            box=box,
+            cells=Cells.of(box),
             deep_box=_deep_box(box),
-            tree=shapely.STRtree(shapes),
-            raster=Raster.of(box),
             zones=Assigned.of(np.flatnonzero(stay == STAY.IN), audience[stay == STAY.IN], audiences),
             version=version,
             zone_s=zone_s,
@@ -193,18 +189,14 @@ class FenceIndex:
         return len(self.id)
 
     def inside(self, lon: Degrees, lat: Degrees) -> tuple[Index, Index]:
-        """Pairs of position and fence (row) where the position lies in the fence, whoever it is meant for; one query for all."""
+        """Pairs of position and fence (row) where the position lies in the fence, whoever it is meant for."""
         place, row = self.near((lon, lat), (lon, lat))
         holds = self.holds(row, lon[place], lat[place])
         return place[holds], row[holds]
 
     def near(self, begin: tuple[Degrees, Degrees], end: tuple[Degrees, Degrees]) -> tuple[Index, Index]:
-        """Pairs of straight way and fence (row) where the boxes of the two meet; one query for all. Each end is longitude and latitude."""
-        low, high = np.minimum(begin, end), np.maximum(begin, end)
-        maybe = np.flatnonzero(self.raster.touched(*low, *high))
-        ends = np.stack((low[:, maybe], high[:, maybe])).transpose(2, 0, 1)
-        place, row = self.tree.query(shapely.linestrings(ends))
-        return maybe[place], row
+        """Pairs of straight way and fence (row) where the boxes of the two meet, for all at once. Each end is longitude and latitude."""
+        return self.cells.meeting(*np.minimum(begin, end), *np.maximum(begin, end))
 
     def holds(self, row: Index, lon: Degrees, lat: Degrees) -> Mask:
         """Whether each position lies in the fence beside it."""
@@ -229,7 +221,7 @@ class FenceIndex:
 
     def box_m(self, row: Index, lon: Degrees, lat: Degrees) -> Metres:
         """Metres from each position to the box around the fence beside it, 0 within: no more than to its edge, and cheap."""
-        box = self.box.take(row, axis=0)
+        box = self.cells.box.take(row, axis=0)
         east, north = metres_per_degree(lat)
         wide = np.maximum(np.maximum(box[:, 0] - lon, lon - box[:, 2]), 0.0)
         high = np.maximum(np.maximum(box[:, 1] - lat, lat - box[:, 3]), 0.0)
@@ -296,7 +288,7 @@ def _core(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
     return np.stack((shapely.get_x(middle), shapely.get_y(middle), radius, deep, reach), axis=1).reshape(-1, 5)
 
 
-def _deep_box(box: NDArray[np.float64]) -> NDArray[np.float64]:
+def _deep_box(box: Boxes) -> Boxes:
     east, north = metres_per_degree((box[:, 1] + box[:, 3]) / 2)
     deep = np.stack((DEEP_M / east, DEEP_M / north), axis=1)
     return np.concatenate((box[:, :2] + deep, box[:, 2:] - deep), axis=1)

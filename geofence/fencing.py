@@ -1,6 +1,6 @@
 """The rule of fences: what the fixes of a batch say about the fences they are in, and about those they have left.
 
-One query finds what is inside, and what the way to a fix may have passed (`passing.py`). Of every fence that a terminal is in, or was in,
+One look finds what is inside, and what the way to a fix may have passed (`passing.py`). Of every fence that a terminal is in, or was in,
 each of its fixes is a signal: inside, it holds; beyond the margin, it is over; between the two it proves nothing. A fence to stay in is
 turned round: it is bad to be outside.
 """

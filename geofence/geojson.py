@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import numpy as np
-import shapely
 
 from geofence import properties as properties_of
 from geofence.corridors import HALF_WIDTH_M, Corridor, CorridorIndex, Detour
@@ -134,7 +133,7 @@ def fit_of_stops(shapes: Sequence[Stop], said: Datum, lon: Degrees, lat: Degrees
         index = StopIndex.of(
             [Stop(number, *at, radius_m=stop.radius_m) for number, (stop, at) in enumerate(zip(shapes, points, strict=True))]
         )
-        place, row = index.tree.query(shapely.points(lon, lat))
+        place, row = index.cells.meeting(lon, lat, lon, lat)
         at = distance_m(index.lon[row], index.lat[row], lon[place], lat[place]) <= index.radius_m[row]
         return len(np.unique(place[at])) / max(len(lon), 1)
 

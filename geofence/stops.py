@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
+from geofence.cells import Cells
 from geofence.datum import Degrees, Metres, apart_deg, metres_per_degree
-from geofence.raster import Raster
 from geofence.roster import Audiences, Parties, Party
 from tracks.batch import Batch, column
 from tracks.event import KIND, NO_SIGNALS, VALUE, EventBatch, Signals, together
@@ -65,8 +64,8 @@ class StopIndex:
     sequence: Index
     audience: Index
     audiences: Audiences
-    tree: shapely.STRtree
-    raster: Raster
+    cells: Cells
+    """Of the boxes around their circles."""
     version: int
 
     @classmethod
@@ -83,7 +82,6 @@ class StopIndex:
         )
         east, north = metres_per_degree(lat)
         wide, high = radius_m / east * 1.001, radius_m / north * 1.001
-        boxes = np.stack((lon - wide, lat - high, lon + wide, lat + high), axis=1)
         return cls(
             id=ids,
             lon=lon,
@@ -94,8 +92,7 @@ class StopIndex:
             sequence=np.array([stop.sequence for stop in stops], np.int64),
             audience=audience,
             audiences=audiences,
-            tree=shapely.STRtree(shapely.box(*boxes.T)),
-            raster=Raster.of(boxes),
+            cells=Cells.of(np.stack((lon - wide, lat - high, lon + wide, lat + high), axis=1)),
             version=version,
         )
 
@@ -117,9 +114,8 @@ class StopIndex:
         there = ~track.gap[fix]
         from_lon, from_lat = np.where(there, track.previous_lon[fix], lon), np.where(there, track.previous_lat[fix], lat)
         ways = np.minimum(lon, from_lon), np.minimum(lat, from_lat), np.maximum(lon, from_lon), np.maximum(lat, from_lat)
-        maybe = np.flatnonzero(self.raster.touched(*ways))
-        place, row = self.tree.query(shapely.box(*(side[maybe] for side in ways)))
-        near = fix[maybe[place]]
+        place, row = self.cells.meeting(*ways)
+        near = fix[place]
         meant = self.audiences.admit(self.audience[row], track.terminal_id[near])
         return near[meant], row[meant]
 
