@@ -31,6 +31,19 @@ class State(StrEnum):
     RETIRED = "retired"
 
 
+SAID: Final[Mapping[State, str]] = {
+    State.DRAFT: "a draft 草稿",
+    State.SUBMITTED: "submitted 已提交",
+    State.REVIEW: "in review 待审核",
+    State.RETURNED: "returned 已退回",
+    State.APPROVED: "approved 已通过",
+    State.ACTIVE: "active 营运中",
+    State.SUSPENDED: "suspended 已暂停",
+    State.RETIRED: "retired 已退出",
+}
+"""What follows `is` where people read it."""
+
+
 class Action(StrEnum):
     """What may be done with it."""
 
@@ -91,8 +104,8 @@ class Step(NamedTuple):
 def step(state: State, action: Action, *, by: str, reason: str = "", submitter: str = "") -> Step:
     """The step from `state`, taken by somebody for a reason. Raises `Refused`."""
     if (state, action) not in TRANSITIONS:
-        possible = ", ".join(sorted(each for at, each in TRANSITIONS if at == state)) or "nothing"
-        msg = f"a vehicle that is {state} cannot be taken through {action} 当前状态不允许此操作; what can be done now: {possible}"
+        possible = ", ".join(each for at, each in TRANSITIONS if at == state)
+        msg = f"{action} is not for a vehicle that is {SAID[state]} 当前状态不允许此操作; what can be done now 可进行: {possible}"
         raise Refused(msg)
     if not by.strip():
         msg = f"{action} needs a name: who does it? 请注明操作人"

@@ -1,7 +1,7 @@
 """How what a terminal keeps and what the server has differ, in words.
 
 Three versions meet: `here` is what we would send now, `kept` what the terminal last said ok to, `there` what it lists when it is asked.
-All are in the comparable form of the terminal's edition, so equal means equal.
+All are in the comparable form of the terminal's edition, so what is alike there is the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from dubhe.areas import Area
 from protocols.errors import ProtocolError
-from protocols.jt808.kept import Kept, differences, kept
+from protocols.jt808.kept import Kept, alike, differences, kept
 from storage.areas import SentArea
 
 NOUNS: Final = {"circle": "fence", "rectangle": "fence", "polygon": "fence", "route": "corridor"}
@@ -124,11 +124,11 @@ def _judged(here: Here | None, mine: Kept | None, last: Kept | None, confirmed: 
         return State.UNKNOWN, ""
     if mine is None:
         return State.CHANGED, here.why or f"another shape: {here.area.kind if here.area else 'none'}"
-    if mine == holds:
+    if alike(mine, holds):
         return State.SAME, ""
-    if mine == last != confirmed:
+    if alike(mine, last) and not alike(last, confirmed):
         return State.NOT_CONFIRMED, ""
-    return (State.CHANGED if holds == confirmed else State.DIFFERS), "; ".join(differences(mine, holds))
+    return (State.CHANGED if alike(holds, confirmed) else State.DIFFERS), "; ".join(differences(mine, holds))
 
 
 def _kept(kind: str, edition: int, fields: dict[str, Any] | None) -> Kept | None:

@@ -7,10 +7,10 @@ eyes says so (+08:00), whatever zone the machine or the database has. JSON and f
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from tracks.week import BEIJING
+from tracks.week import BEIJING, DAY_ALONE
 
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 _STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -30,6 +30,11 @@ def moment(text: str) -> datetime:
         msg = f"{text!r} is no time between {FIRST_YEAR} and {LAST_YEAR}; write 2026-11-25, 2026-11-25T08:00 or 2026-11-25T00:00Z"
         raise TimeError(msg)
     return time if time.tzinfo else time.replace(tzinfo=BEIJING)
+
+
+def end(text: str) -> datetime:
+    """The same for what something lasts until; of a day alone its end, for that is the last day, as on papers and shapes."""
+    return moment(text) + (timedelta(days=1) if DAY_ALONE.fullmatch(text) else timedelta())
 
 
 def local(time: datetime | None) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from compliance.onboarding import Action, Refused, State, in_force
+from compliance.onboarding import SAID, Action, Refused, State, in_force
 from compliance.vehicles import LAPSES, SENTENCES, Reason, Standings, Verdict, verdict_at
 from dubhe.fleet import import_vehicles, say, write_template
 from dubhe.onboarding import act
@@ -233,12 +233,16 @@ def _step(action: Action, plate: str, colour: str, config: Path | None, *, by: s
         except Refused as error:
             typer.echo(f"dubhe: {error}", err=True)
             raise typer.Exit(1) from None
-    typer.echo(f"{case.plate} is {case.state}")
+    typer.echo(f"{case.plate} is {SAID[State(case.state)]}")
 
 
 @vehicle_app.command()
 def submit(plate: Plate, by: By, colour: Colour = "", config: Config = None) -> None:
-    """Submit a draft 提交: the checks lead it to review, or return it with all they find wrong 自动核验."""
+    """Submit a draft 提交: the checks lead it to review, or return it with all they find wrong 自动核验.
+
+    Checked are plate and VIN, the papers that compliance_requires asks for, and its terminal, which has to have been heard
+    within 24 hours and to have registered for this plate.
+    """
     _step(Action.SUBMIT, plate, colour, config, by=by)
 
 

@@ -6,18 +6,16 @@ with a sentence that says what can. Names that are not ours are not read; `geofe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from geofence.fences import FOREVER, Stay
 from geofence.incidents import SUBJECT_MAX
-from tracks.week import BEIJING, DAY_US, DAYS, Window, windows_of
+from tracks.week import BEIJING, DAY_ALONE, DAY_US, DAYS, Window, windows_of
 
 NAME_MAX: Final = 128
 FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-DAY_ALONE: Final = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 SHOWN_MAX: Final = 40
 """Characters of a value that a sentence about it repeats."""
 

@@ -14,6 +14,8 @@ from tracks.spans import Index, Mask
 
 BEIJING: Final = timezone(timedelta(hours=8))
 """The zone of times that people write without one."""
+DAY_ALONE: Final = re.compile(r"\d{4}-?\d{2}-?\d{2}")
+"""A day without a time; where something lasts until it, the day is the last."""
 DAY_US: Final = 86_400_000_000
 DAY_MINUTES: Final = 24 * 60
 WEEK_MINUTES: Final = 7 * DAY_MINUTES

@@ -9,7 +9,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import reduce
 from math import atan2, cos, degrees, radians
 from operator import xor
@@ -19,6 +19,7 @@ from xml.etree import ElementTree as ET
 
 from firmware_sim.report import Fix
 from firmware_sim.roads import DATA, distance_m
+from tracks.week import BEIJING
 
 
 class RecordingError(ValueError):
@@ -28,13 +29,13 @@ class RecordingError(ValueError):
         super().__init__(f"{path}, {place}: {why}")
 
 
-def seconds_of(text: str) -> float:
-    """UTC seconds since 1970 from ISO 8601 (without a zone it is UTC) or from a number of seconds."""
+def seconds_of(text: str, zone: tzinfo = BEIJING) -> float:
+    """UTC seconds since 1970 from ISO 8601 or from a number of seconds; a time without a zone is of this one."""
     try:
         return float(text)
     except ValueError:
         time = datetime.fromisoformat(text.strip())
-        return time.replace(tzinfo=time.tzinfo or UTC).timestamp()
+        return time.replace(tzinfo=time.tzinfo or zone).timestamp()
 
 
 NUMBERS: Final[Mapping[str, Callable[[str], float]]] = {
@@ -80,7 +81,7 @@ def read_gpx(path: Path) -> Iterator[Fix]:
             if not told.get("time"):
                 raise RecordingError(path, f"point {count}", "no time; a track that was driven has one at every point")
             fix = Fix(
-                time=seconds_of(told["time"]),
+                time=seconds_of(told["time"], UTC),  # GPX knows no other
                 lat=float(point.attrib["lat"]),
                 lon=float(point.attrib["lon"]),
                 altitude_m=float(told.get("ele") or 0),

@@ -27,6 +27,8 @@ QUERY: Final = 0x8608
 
 POINTS_MAX: Final = 200
 """Of one polygon or route: five packages at most. The standard's bound is 65535; what terminals take is unmeasured."""
+DEGREES_APART_MAX: Final = 1.5e-6
+"""More than one and less than two of the wire's millionths, which are 0.1 m."""
 WIDTH_MAX_M: Final = 255
 """Of a route's segment: one byte."""
 
@@ -69,11 +71,24 @@ def listed(kind: str, edition: int, reply: Mapping[str, Any]) -> dict[int, Kept]
     return {area["id"]: kept(kind, edition, area) for area in areas}
 
 
+def alike(here: Any, there: Any) -> bool:  # noqa: ANN401 - areas, or parts of them
+    """Whether two areas are one; degrees may differ by the wire's last digit, for a centimetre may round either way."""
+    match here, there:
+        case float(), float():
+            return abs(here - there) < DEGREES_APART_MAX
+        case dict(), dict():
+            return here.keys() == there.keys() and all(alike(here[name], there[name]) for name in here)
+        case list(), list():
+            return len(here) == len(there) and all(map(alike, here, there))
+        case _:
+            return bool(here == there)
+
+
 def differences(here: Kept, there: Kept) -> Iterator[str]:
     """What is not alike, a phrase each."""
     for name in {**here, **there}:
         ours, theirs = here.get(name), there.get(name)
-        if ours == theirs:
+        if alike(ours, theirs):
             continue
         if name in {"vertices", "points"}:
             yield f"{name}: {_many(ours, theirs)}"
@@ -85,7 +100,7 @@ def _many(ours: Any, theirs: Any) -> str:  # noqa: ANN401 - lists, or None
     ours, theirs = ours or [], theirs or []
     if len(ours) != len(theirs):
         return f"{len(ours)} here, {len(theirs)} there"
-    return f"{sum(mine != yours for mine, yours in zip(ours, theirs, strict=True))} of {len(ours)} are not alike"
+    return f"{sum(not alike(mine, yours) for mine, yours in zip(ours, theirs, strict=True))} of {len(ours)} are not alike"
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - JSON is of many kinds

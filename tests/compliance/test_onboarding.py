@@ -7,7 +7,20 @@ from typing import Any
 
 import pytest
 
-from compliance.onboarding import REASONED, SECOND_EYES, TRANSITIONS, Action, Application, Refused, State, Step, in_force, problems, step
+from compliance.onboarding import (
+    REASONED,
+    SAID,
+    SECOND_EYES,
+    TRANSITIONS,
+    Action,
+    Application,
+    Refused,
+    State,
+    Step,
+    in_force,
+    problems,
+    step,
+)
 from compliance.vehicles import Reason
 
 LEADS = {
@@ -29,7 +42,7 @@ GOOD = Application("川A12345", 2, "LZYTBTE61G1000001", "", Reason(0), NOW - tim
 def test_every_state_takes_the_actions_it_takes_and_no_other(state: State, action: Action) -> None:
     to = LEADS[state].get(action)
     if to is None:
-        with pytest.raises(Refused, match=f"a vehicle that is {state} cannot be taken through {action}"):
+        with pytest.raises(Refused, match=f"{action} is not for a vehicle that is {SAID[state]} "):
             step(state, action, by="王五", reason="why")
     else:
         assert step(state, action, by="王五", reason="why", submitter="张三") == Step(action, State(to), "王五", "why")

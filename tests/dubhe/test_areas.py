@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from dubhe.areas import CannotKeep, area_of
 from geofence.corridors import Corridor, CorridorIndex
+from geofence.datum import Datum, convert
 from geofence.fences import Circle, Fence, Line, Polygon, Shape, Stay
 from geofence.outline import bends, outline
 from protocols.errors import ProtocolError
 from protocols.jt808.header import EDITIONS, V2011, V2013, V2019
-from protocols.jt808.kept import POINTS_MAX, SETTERS, differences, kept, listed
+from protocols.jt808.kept import POINTS_MAX, SETTERS, alike, differences, kept, listed
 from protocols.jt808.messages import build, parse
 from tracks.week import Window
 
@@ -218,3 +219,17 @@ def test_a_list_that_answers_another_question_or_names_one_twice_is_not_read(ask
         else:
             with pytest.raises(ProtocolError, match="it lists"):
                 listed(asked, V2019, reply)
+
+
+@pytest.mark.parametrize("datum", [Datum.GCJ02, Datum.BD09])
+def test_a_corridor_that_was_only_exported_and_imported_again_is_still_what_its_terminals_keep(datum: Datum) -> None:
+    drawn = np.array(around(150))
+    away = np.round(np.column_stack(convert(drawn[:, 0], drawn[:, 1], Datum.WGS84, datum)), 7)
+    back = np.column_stack(convert(away[:, 0], away[:, 1], datum, Datum.WGS84))
+    before, after = (area_of(Corridor(7, list(map(tuple, line.tolist()))), V2019).kept for line in (drawn, back))
+
+    assert before != after, "a centimetre has rounded the other way"
+    assert alike(before, after)
+    assert [] == list(differences(before, after))
+    moved = {**after, "points": [{**point, "lat": point["lat"] + 2e-6} for point in after["points"]]}
+    assert not alike(before, moved)

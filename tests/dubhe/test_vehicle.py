@@ -93,10 +93,10 @@ def test_a_vehicle_comes_into_service_by_two_pairs_of_eyes(run: Dubhe, database_
 
     hear(database_url)
     code, out, _ = run("submit", PLATE, "--by", "operator")
-    assert (code, out.splitlines()[-1]) == (0, f"{PLATE} is review")  # the gateway has logged there, too
+    assert (code, out.splitlines()[-1]) == (0, f"{PLATE} is in review 待审核")  # the gateway has logged there, too
     code, _, why = run("approve", PLATE, "--by", " Operator ")
     assert (code, "四眼原则" in why) == (1, True)
-    assert run("approve", PLATE, "--by", "officer")[:2] == (0, f"{PLATE} is active\n")
+    assert run("approve", PLATE, "--by", "officer")[:2] == (0, f"{PLATE} is active 营运中\n")
     assert show(run)[0] == 0
 
     assert [show(run, *when)[1]["vehicle"]["state"] for when in ((), ("--at", "2026-01-01"))] == ["active", "draft"]

@@ -34,6 +34,16 @@ LOG = """# heartbeat
 MAY = 1_714_521_600
 
 
+def test_times_without_a_zone_are_utc_8_and_in_a_gpx_utc_as_its_standard_says(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("time,lat,lon\n2024-05-01 08:00:00,31.2,121.4\n")
+    (tmp_path / "a.log").write_text("2024-05-01 08:00:00 7e7e\n")
+    (tmp_path / "a.gpx").write_text(GPX.replace("00Z", "00").replace("40Z", "40").replace("20Z", "20"))
+
+    assert [MAY] == [fix.time for fix in read_csv(tmp_path / "a.csv")]
+    assert [MAY] == [frame.time for frame in read_frames(tmp_path / "a.log")]
+    assert MAY == next(iter(read_gpx(tmp_path / "a.gpx"))).time
+
+
 def test_a_csv_is_read_by_its_heading_in_any_zone(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(CSV)
 

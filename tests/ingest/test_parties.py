@@ -95,8 +95,8 @@ def test_lines_and_groups_are_kept_from_the_command_line(dubhe: Dubhe, database_
         "一车队",
         PLATE,
         "2026-01-01T00:00:00+08:00",
-        "2126-01-01T00:00:00+08:00",
-    ]
+        "2126-01-02T00:00:00+08:00",
+    ], "a day alone is the last"
     code, _, why = dubhe("group", "assign", "一车队", PLATE)
     assert (code, "already" in why) == (2, True)
     assert dubhe("group", "unassign", "一车队", PLATE)[0] == 0
