@@ -322,13 +322,24 @@ class CorridorIndex:
     def excused(self, lon: Degrees, lat: Degrees, row: Index, terminal_id: Index, time_us: Index) -> Mask:
         """Whether each fix lies in a detour of the corridor beside it that is approved for its terminal at that time."""
         excused = np.zeros(len(row), np.bool_)
-        if len(self.detour_row):
-            pair, detour = np.nonzero(row[:, None] == self.detour_row)
-            now = (time_us[pair] >= self.detour_us[detour, 0]) & (time_us[pair] < self.detour_us[detour, 1])
-            now &= self.detour_audiences.admit(self.detour_audience[detour], terminal_id[pair])
-            pair, detour = pair[now], detour[now]
-            excused[pair[shapely.intersects_xy(self.detour_shape[detour], lon[pair], lat[pair])]] = True
+        pair, detour = self._approved(row, terminal_id, time_us)
+        excused[pair[shapely.intersects_xy(self.detour_shape[detour], lon[pair], lat[pair])]] = True
         return excused
+
+    def approved(self, row: Index, terminal_id: Index, time_us: Index) -> Mask:
+        """Whether any detour of the corridor beside it is approved for each terminal at that time, wherever it is."""
+        approved = np.zeros(len(row), np.bool_)
+        approved[self._approved(row, terminal_id, time_us)[0]] = True
+        return approved
+
+    def _approved(self, row: Index, terminal_id: Index, time_us: Index) -> tuple[Index, Index]:
+        """Pairs of corridor (element of `row`) and detour that is approved for the terminal beside it at that time."""
+        if len(self.detour_row) == 0:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        pair, detour = np.nonzero(row[:, None] == self.detour_row)
+        now = (time_us[pair] >= self.detour_us[detour, 0]) & (time_us[pair] < self.detour_us[detour, 1])
+        now &= self.detour_audiences.admit(self.detour_audience[detour], terminal_id[pair])
+        return pair[now], detour[now]
 
     def _offset(self, lon: Degrees, lat: Degrees, pair: Index, segment: Index) -> tuple[Metres, Metres, Metres]:
         """From the place of each pair to the segment beside it: square metres, the part of the segment, square metres to its begin."""

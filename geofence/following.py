@@ -167,6 +167,8 @@ class Following:
         if len(some) == 0:
             return NO_SIGNALS
         value, subject = found.detour[some], found.subject[some]
+        over = (value == NEUTRAL) & ~self.index.approved(self.index.find(subject), track.terminal_id[fix[some]], track.time_us[fix[some]])
+        value = np.where(over, END, value)
         away_m, half_m = self._away(track, fix[some], subject, value == BAD)
         amount = _driven_off(track, fix[some], found.long[some], away_m - half_m)
         since_us = np.where(value == GOOD, found.back_us[some], ABSENT)

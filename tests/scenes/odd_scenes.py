@@ -10,10 +10,12 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from fix_road import Pace, Report, Wait, drive, silent, thrown
 from scene_table import (
     CLEAN,
+    DETOURED,
     DETOURING,
     EIGHT,
     HAIRPIN,
@@ -31,6 +33,7 @@ from scene_table import (
     circle,
     polygon,
     road,
+    shuffled,
     stop,
     stray,
 )
@@ -72,6 +75,15 @@ def at(**since_ten: float) -> Callable[[datetime], datetime]:
     return lambda monday: monday + timedelta(**since_ten)
 
 
+LONG_WAY = drive((0, 0), (1000, 0), (1000, 200), (5000, 200), (5000, 0), (6000, 0))
+
+
+def long_way(**properties: Any) -> tuple[str, str, Any, dict[str, Any]]:
+    """That way, approved."""
+    line = [(1000, 0), (1000, 200), (5000, 200), (5000, 0)]
+    return "corridor", "LineString", line, {"name": "around", "detour_of": "detoured"} | properties
+
+
 def clocks(monday: datetime) -> list[Scene]:
     day, year = timedelta(days=1), timedelta(days=365)
     return [
@@ -84,6 +96,9 @@ def clocks(monday: datetime) -> list[Scene]:
         Scene("a clock a year ahead until it is set right", [STRAIGHT], shifted(drive(*STRAYING), 0, 100, year, monday), [STRAYED]),
         Scene("a fence valid from the middle of the drive on", [circle((3000, 0), 5000, valid_from=(monday + timedelta(seconds=300)).isoformat())], drive(*CLEAN), [Incident("inside", 300, OPEN)]),
         Scene("a fence valid until the middle of the drive", [circle((3000, 0), 5000, valid_until=(monday + timedelta(seconds=300)).isoformat())], drive(*CLEAN), [Incident("inside", 0, 300)]),
+        Scene("an approval that begins while on the detour", [DETOURED, long_way(valid_from=(monday + timedelta(seconds=300)).isoformat())], LONG_WAY, [Incident("deviation", 106, 300), Incident("detour", 300, 536)]),
+        Scene("an approval that ends while on the detour", [DETOURED, long_way(valid_until=(monday + timedelta(seconds=300)).isoformat())], LONG_WAY, [Incident("detour", 106, 300, ended="rule"), Incident("deviation", 300, 536)]),
+        Scene("an approval that ends while on the detour, bundles in no order", [DETOURED, long_way(valid_until=(monday + timedelta(seconds=300)).isoformat())], LONG_WAY, [Incident("detour", 106, 300, ended="rule"), Incident("deviation", 300, 536)], shuffled),
         Scene("a clock in 2000 until it is set right", [STRAIGHT], [replace(each, clock=datetime(2000, 1, 1, tzinfo=UTC)) if each.t < 100 else each for each in drive(*STRAYING)], [STRAYED]),
     ]  # fmt: skip
 
