@@ -54,7 +54,7 @@ class Gap(IntEnum):
     """What a gap in the data does to an incident."""
 
     KEEP = 0
-    """Evidence not yet sufficient is void; what is open stays open."""
+    """Evidence not yet sufficient is void, unless the vehicle stands where it stood before; what is open stays open."""
     CLOSE = 1
     """Evidence not yet sufficient is void, and what is open ended at the last good fix."""
     BRIDGE = 2
@@ -86,10 +86,12 @@ class Evidence(NamedTuple):
     """How long it may be open without being shown again; then what followed is unknown, and it was over when last seen."""
     ends_at_doubt: bool = False
     """It was over when first doubtful, if what followed did not show it again: the margin proves, the border dates."""
+    in_a_row: bool = False
+    """A doubtful fix voids evidence that is not yet sufficient: it dates no begin, and noise adds up to none."""
 
 
 EVIDENCE: Final[Mapping[Kind, Evidence]] = {
-    Kind.INSIDE: Evidence(2, 0, ends_at_doubt=True),
+    Kind.INSIDE: Evidence(2, 3, or_fixes=4, or_total=0, ends_at_doubt=True, in_a_row=True),
     Kind.OUTSIDE: Evidence(2, 60, update_s=600, major_s=600),
     Kind.DWELT: Evidence(2, 0, ends_at_doubt=True),
     Kind.OVERSPEED_INSIDE: Evidence(2, 30, close_fixes=1, close_s=60, gap=Gap.CLOSE),
@@ -108,13 +110,15 @@ EVIDENCE: Final[Mapping[Kind, Evidence]] = {
     Kind.NON_COMPLIANT_RUNNING: Evidence(2, 300, or_fixes=2, or_total=500, close_fixes=1, update_s=600),
 }
 """Overspeed as the assessment of 2016 counts it (交运发〔2016〕160号: longer than 30 s; several within a minute are one).
+Inside of a fence is who is deep in it once, at two fixes three seconds apart, or at four: errors of one a second agree for a while.
 For the others no rule says how long is long: three fixes and a minute are our own, so that one noisy position raises nothing.
 An alarm that its terminal raises and never ends lasts ten minutes: our own, unmeasured."""
 
 
 def thresholds(evidence: Mapping[Kind, Evidence] = EVIDENCE) -> NDArray[Any]:
     """`evidence` as columns: one element per kind, to be indexed with a column of kinds."""
-    kinds = {"fixes": "i4", "or_fixes": "i4", "close_fixes": "i4", "gap": "u1", "ends_at_last": "?", "least": "?", "ends_at_doubt": "?"}
+    kinds = {"fixes": "i4", "or_fixes": "i4", "close_fixes": "i4", "gap": "u1"}
+    kinds |= dict.fromkeys(("ends_at_last", "least", "ends_at_doubt", "in_a_row"), "?")
     table = np.zeros(max(Kind) + 1, [(name, kinds.get(name, "f8")) for name in Evidence._fields])
     for kind, enough in evidence.items():
         table[kind] = tuple(enough)

@@ -22,6 +22,8 @@ from tracks.spans import Index, Mask
 from tracks.track import Memory, Standing, TrackBatch, among, distinct, expand
 from tracks.week import NIGHT, minute_of_week, within_day
 
+PROOF: Final = np.uint8(4)
+"""What a position deep inside is worth, or a passage: as many fixes as prove it whatever the interval (`evidence.py`)."""
 MAJOR_M: Final = 500.0
 """Further than that out of a zone is MAJOR (our own)."""
 
@@ -71,14 +73,14 @@ def _within(look: _Look) -> list[Signals]:
     deep = _deep(look, outside)
     pairs = inside.and_then(outside)
     value = np.concatenate((np.full(len(inside.fix), VALUE.BAD, np.int8), value))
-    weight = np.concatenate((np.where(deep, np.uint8(2), np.uint8(1)), weight))
+    weight = np.concatenate((np.where(deep, PROOF, np.uint8(1)), weight))
     held = np.arange(len(value)) < len(inside.fix)
     made = []
     if (tells := index.stay[pairs.row] != STAY.IN).any():
         told, since_us = pairs.take(tells), look.left_us(pairs.take(tells))
         made.append(look.signals(KIND.INSIDE, told, value[tells], weight=weight[tells], level=look.level(told), since_us=since_us))
         times = {"since_us": look.passed_us[:, 0], "until_us": look.passed_us[:, 1]}
-        made.append(look.signals(KIND.INSIDE, through, VALUE.PASSED, weight=2, level=look.level(through), **times))
+        made.append(look.signals(KIND.INSIDE, through, VALUE.PASSED, weight=PROOF, level=look.level(through), **times))
     if (dwells := np.isfinite(index.dwell_s[pairs.row])).any():
         wait_s = index.dwell_s[pairs.row[dwells]]
         made.append(look.signals(KIND.DWELT, pairs.take(dwells), value[dwells], wait_s=wait_s, level=LEVEL.NOTICE))

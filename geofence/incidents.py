@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofence.evidence import GAP, NEXT, STATE
+from geofence.quality import Quality
 from tracks.alarms import NUMBERS, WORD_BITS, column, number
 from tracks.event import ENDED, KIND, LEVEL, PHASE, VALUE, Ended, EventBatch, Kind, Phase, Signals, event_ids
 from tracks.fix import ABSENT
@@ -202,6 +203,7 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
 
     state = rows["state"][at]
     then = NEXT[state, signal.value - VALUE.END]
+    then[enough["in_a_row"] & (state == STATE.SUSPECT) & (signal.value == VALUE.NEUTRAL)] = STATE.QUIET
     idle = (state == STATE.QUIET) | (state == STATE.COOLING)
     bad = (signal.value == VALUE.BAD) | ((signal.value == VALUE.HOLD) & ~idle)
     rows["state"][at] = then
@@ -241,7 +243,8 @@ def _part(rows: NDArray[Any], at: Index, enough: NDArray[Any], track: TrackBatch
     """Apply a gap: what is doubtful is void. Gives what it cuts off, with the time of its end filled in: all, if the vehicle is another."""
     state = rows["state"][at]
     gap, another, previous_us = track.gap[row], track.another[row], track.previous_us[row]
-    parted: Mask = gap & (enough["gap"] != GAP.BRIDGE) | another
+    stayed = (enough["gap"] == GAP.KEEP) & (track.quality[row] & Quality.DRIFT != 0)
+    parted: Mask = gap & (enough["gap"] != GAP.BRIDGE) & ~stayed | another
     rows["state"][at[parted & (state == STATE.SUSPECT)]] = STATE.QUIET
     cut: Mask = parted & ((enough["gap"] == GAP.CLOSE) | another) & ((state == STATE.OPEN) | (state == STATE.RECOVERING))
     rows["state"][at[parted & ~cut & (state == STATE.RECOVERING)]] = STATE.OPEN

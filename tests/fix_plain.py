@@ -83,7 +83,7 @@ class _Terminal:
 
     def gate(self, fix: Fix) -> bool:
         last = self.last
-        fix |= {"gap": True, "moved": 0.0, "previous": last, "way": False}
+        fix |= {"gap": True, "held": False, "moved": 0.0, "previous": last, "way": False}
         if fix["faults"]:
             return False
         stands = fix["speed_kmh"] <= 1 or (not fix["status_bits"] & 1 and fix["speed_kmh"] <= 10)
@@ -107,7 +107,7 @@ class _Terminal:
         elif lapse_s > 0 and abs(fix["speed_kmh"] - last["speed_kmh"]) > 8 * 3.6 * lapse_s:
             return False
         elif stands and last["stands"] and away < 50:
-            fix["lon"], fix["lat"], away = last["lon"], last["lat"], 0.0
+            fix["lon"], fix["lat"], away, fix["held"] = last["lon"], last["lat"], 0.0, True
         self.jumps = []
         fix["gap"] = lapse_s > 180 or believed
         fix["moved"] = 0.0 if fix["gap"] else away
@@ -126,7 +126,7 @@ class _Terminal:
             })  # fmt: skip
             return
         it = self.incidents.get(key)
-        if it and fix["gap"] and rule.gap != evidence.Gap.BRIDGE:
+        if it and fix["gap"] and rule.gap != evidence.Gap.BRIDGE and not (fix["held"] and rule.gap == evidence.Gap.KEEP):
             if not it["opened_us"]:
                 it = self.incidents.pop(key) and None
             elif rule.gap == evidence.Gap.CLOSE:
@@ -153,6 +153,9 @@ class _Terminal:
                 return
             it["over_us"] = it["over_us"] or max(about.get("since_us", now), it["last_us"])
             it["recovery"] += about.get("weight", 1)
+        elif rule.in_a_row and not it["opened_us"]:
+            del self.incidents[key]
+            return
         elif rule.ends_at_doubt and it["opened_us"]:
             it["over_us"] = it["over_us"] or max(about.get("since_us", now), it["last_us"])
         lasted_s = (it["last_us"] - it["start_us"]) / 1e6
@@ -199,10 +202,10 @@ class _Terminal:
             value = "bad" if inside else "good" if edge > margin else "neutral"
             deep = edge > (fences.DEEP_M if inside else margin + fences.DEEP_M)
             level = Level.WARNING if fence.stay == Stay.OUT else Level.INFO
-            about: dict[str, float] = {"weight": 2 if deep else 1, "level": level}
+            about: dict[str, float] = {"weight": (4 if inside else 2) if deep else 1, "level": level}
             if passage := self.passage(fence, fix, inside=inside, deep=inside and deep):
                 since_us, until_us = passage
-                said.append((Kind.INSIDE, fence.id, "bad", {"weight": 2, "level": level, "since_us": since_us, "until_us": until_us}))
+                said.append((Kind.INSIDE, fence.id, "bad", {"weight": 4, "level": level, "since_us": since_us, "until_us": until_us}))
                 about |= {} if inside else {"since_us": until_us}
             said.append((Kind.INSIDE, fence.id, value, about))
             if fence.dwell_s < math.inf:

@@ -143,7 +143,7 @@ class Signals(Batch):
     kind: NDArray[np.uint8] = column("uint8", "", "Kind")
     subject: Index = column("int64", "", "fence, corridor, stop, alarm; 0 where there is none")
     value: NDArray[np.int8] = column("int8", "", "Value")
-    weight: NDArray[np.uint8] = column("uint8", "", "how many fixes' worth of evidence it is; 2 for what noise cannot explain")
+    weight: NDArray[np.uint8] = column("uint8", "", "how many fixes' worth of evidence it is; more for what noise cannot explain")
     measure: NDArray[np.float64] = column("float64", "as KINDS says", "how bad, for the peak")
     amount: NDArray[np.float64] = column("float64", "as KINDS says", "how much since the fix before, for the total")
     level: NDArray[np.uint8] = column("uint8", "", "Level")

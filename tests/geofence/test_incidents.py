@@ -20,8 +20,9 @@ def tell(
     kind: Kind, values: list[Value], enough: Evidence, every_s: float = 10.0, gaps: tuple[int, ...] = (), **columns: Any
 ) -> list[dict[str, Any]]:
     """What the machine tells of one subject when each fix says one of `values`; a gap of 200 s before the fixes in `gaps`."""
+    kmh = columns.pop("kmh", 20.0)
     times = NOON_US + np.cumsum([200_000_000 if row in gaps else int(every_s * 1e6) for row in range(len(values))])
-    fixes = batch([{"time_us": time, "lon": 110.0, "lat": 30.0} for time in times.tolist()])
+    fixes = batch([{"time_us": time, "lon": 110.0, "lat": 30.0, "speed_kmh": kmh} for time in times.tolist()])
     track = sift(samples(fixes, np.arange(len(fixes)), faults(fixes)), np.zeros(len(fixes), np.int64), np.array([7]), np.zeros(1, GATE))
     signals = Signals.of(np.arange(len(values)), kind, 1, np.array(values), **columns)
     events, _ = advance(track, signals, Incidents.none(), thresholds({**EVIDENCE, kind: enough}), 3)
@@ -87,8 +88,15 @@ def test_a_gap_closes_keeps_or_is_bridged(gap: Gap, told: list[Any]) -> None:
     assert {Gap.CLOSE: Ended.GAP, Gap.KEEP: Ended.RETURNED, Gap.BRIDGE: Ended.RETURNED}[gap] == events[-1]["ended"]
 
 
-def test_doubts_do_not_outlive_a_gap() -> None:
+def test_doubts_do_not_outlive_a_gap_unless_the_vehicle_stands_where_it_stood() -> None:
     assert [] == tell(Kind.DEVIATION, [B, B, B, B], Evidence(3, 20), gaps=(2,))
+    assert [("opened", 1, np.inf)] == shape(tell(Kind.OUTSIDE, [B, B, B, B], Evidence(3, 20), gaps=(2,), kmh=0))
+    assert [] == tell(Kind.DEVIATION, [B, B, B, B], Evidence(3, 20, gap=Gap.CLOSE), gaps=(2,), kmh=0)
+
+
+def test_evidence_that_has_to_come_in_a_row_is_void_at_a_doubt() -> None:
+    assert [] == tell(Kind.INSIDE, [B, N, B, N, B], Evidence(2, 0, in_a_row=True))
+    assert [("opened", 5, np.inf)] == shape(tell(Kind.INSIDE, [B, N, N, N, B, B], Evidence(2, 0, in_a_row=True)))
 
 
 def test_what_is_told_last_is_the_worst_and_the_sum() -> None:

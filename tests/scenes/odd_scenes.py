@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fix_road import Pace, Report, Wait, drive, silent, thrown
+from fix_road import Pace, Report, Wait, altered, drive, silent, thrown
 from scene_table import (
     CLEAN,
     DETOURED,
@@ -53,6 +53,11 @@ def outliers(reports: Sequence[Report], share: float, far_m: float, seed: int) -
             replace(each, east=each.east + rng.uniform(-far_m, far_m), north=each.north + rng.choice([-far_m, far_m])) if off else each
         )
     return kept
+
+
+def asleep(reports: Sequence[Report], since: float, until: float, every: float = 300) -> list[Report]:
+    """Between, a report only so often."""
+    return [each for each in reports if not since < each.t < until or each.t % every == 0]
 
 
 def turned_back(since: float, until: float) -> Delivery:
@@ -149,6 +154,11 @@ FENCES = [
     Scene("in and out again within the margin", [polygon(box(1000, 0, 5000, 500))], drive((0, -15), (6000, -15), sigma=5), []),
     Scene("along a border for an hour, 15 m outside", [polygon(box(-500, 15, 6500, 500))], drive((0, 0), *[(6000, 0), (0, 0)] * 3, every=5, sigma=6), []),
     Scene("along a border for an hour, 15 m inside", [polygon(box(-500, -500, 6500, 15), stay="in")], drive((0, 0), *[(6000, 0), (0, 0)] * 3, every=5, sigma=6), []),
+    *(Scene(f"past a border, {far} m outside, to stay outside, every {n} s", [polygon(box(1000, far, 5000, 500), stay="out")], drive(*CLEAN, every=n, sigma=6, seed=n), []) for far in (10, 15) for n in (1, 5, 10)),
+    Scene("before a border for minutes, with one report inside, and then in", [polygon(box(3000, -500, 5000, 500))], altered(drive((0, 0), (2960, 0), Pace(2), *[(2980, 0), (2960, 0)] * 20, Pace(10), (6000, 0)), [400], east=3003), [Incident("inside", 700, 900)]),
+    Scene("asleep in a zone to stay out of, near its edge, heard every five minutes", [polygon(box(1000, -15, 2000, 1000), stay="out", dwell_s=1200)], asleep(drive((0, -80), (1500, -80), (1500, -10), Wait(6000), (1500, -80), (3000, -80)), 150, 6150), [Incident("inside", 300, 6158), Incident("dwelt", 300, 6158)]),
+    Scene("asleep outside of a zone to stay in, heard every half hour", [polygon(box(-1000, -1000, 1000, 1000), stay="in")], asleep(drive((0, 0), (1100, 0), Wait(9000), (0, 0)), 110, 9110, 1800), [Incident("outside", 103, 9120)]),
+    Scene("dwelt in 20 minutes of silence", [circle((3000, 0), 500, dwell_s=600)], silent(drive((0, 0), (3000, 0), Wait(1500), (6000, 0)), 400, 1600), [Incident("inside", 250, 1850), Incident("dwelt", 250, 1850)]),
     Scene("through a circle, noise and outliers, every 10 s", [circle((3000, 0), 1000)], outliers(drive(*CLEAN, sigma=6), 0.15, 2000, 3), [Incident("inside", 200, 400)], every=20),
 ]  # fmt: skip
 
