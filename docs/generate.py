@@ -116,7 +116,7 @@ def events() -> str:
         "",
         "`psql $DUBHE_DATABASE_URL` asks a database of your own. The embedded one listens on a socket in its directory, for the user that",
         "runs it and while `dubhe serve` runs: `psql -h ~/.local/share/dubhe/postgres -U postgres dubhe` (an absolute path; `postgres` in",
-        "`data_dir`).",
+        "`data_dir`). Where there is no psql, the embedded database brings one: `find .venv -name psql`.",
         "",
         "| column | unit | meaning |",
         "|---|---|---|",

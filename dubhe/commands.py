@@ -15,7 +15,7 @@ from dubhe.times import local, shown, stamp
 from protocols.jt808.commands import COMMANDS, GENERAL_RESPONSE, command_named, fields_read, objection, ready
 from protocols.jt808.messages import MESSAGES
 from storage.areas import holders
-from storage.commands import CommandError, CommandResult, send_command
+from storage.commands import OFFLINE, CommandError, CommandResult, send_command
 from tracks.words import alike, did_you_mean
 
 TERMINAL = Annotated[str, typer.Argument(metavar="TERMINAL", help="phone number of its SIM card, or its vehicle's plate 终端手机号或车牌")]
@@ -160,7 +160,8 @@ def _readable(got: CommandResult) -> str:
                 lines += _tree(got.reply, "  ")
             return "\n".join(lines)
         case _:
-            return f"{what}: {got.state.replace('_', ' ')}: {got.result}"
+            cure = "; --expires-s S lets it wait 终端不在线，可加 --expires-s 排队" if got.result == OFFLINE else ""
+            return f"{what}: {got.state.replace('_', ' ')}: {got.result}{cure}"
 
 
 def _tree(value: Mapping[str, Any] | list[Any], indent: str) -> Iterator[str]:

@@ -140,7 +140,9 @@ async def _demo(show: _Show, plan: Plan, *, seconds: float, behind_s: float) -> 
     show.console.print(
         f"gateway 网关 {gateway.to.host}:{gateway.to.port} · ready? {web}/readyz · metrics 指标 {web}/metrics", soft_wrap=True
     )
-    show.console.print(f"NMEA {doors.nmea.host}:{doors.nmea.port} · MQTT {f'{at.host}:{at.port}' if at else '–'}", soft_wrap=True)
+    show.console.print(
+        f"NMEA {doors.nmea.host}:{doors.nmea.port} · MQTT {f'{at.host}:{at.port}' if at else '–'} · times 时刻 UTC+8", soft_wrap=True
+    )
     now = began.timestamp()
     fleet = Fleet(plan, start=int(now - behind_s), begin=loop.time(), now=now, stopping=stopping.is_set)
     if seconds:

@@ -23,6 +23,7 @@ from storage.enrol import colour_of
 from storage.parties import require_party
 from tracks.plate import colour_words
 from tracks.week import BEIJING
+from tracks.words import alike, did_you_mean
 
 vehicle_app = typer.Typer(help="Vehicles of the registry 车辆: who may run, and why not.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -110,7 +111,7 @@ def list_(
 
 def _check_known(option: str, word: str, known: Sequence[str]) -> None:
     if word and word not in known:
-        msg = f"{option} {word} is none of {', '.join(known)}"
+        msg = f"{option} {word} is none of {', '.join(known)}{did_you_mean(alike(word, known))}"
         raise typer.BadParameter(msg)
 
 

@@ -35,6 +35,8 @@ IN_FLIGHT_MAX: Final = 1_000
 GENERAL_RESPONSE: Final = 0x0001
 
 OPEN: Final = frozenset({"queued", "sent"})
+OFFLINE: Final = "the terminal is offline"
+"""The result of a command that had no expiry and no terminal to go to."""
 """States that are not the last."""
 
 
@@ -164,7 +166,7 @@ WITH who AS (
         INSERT INTO commands (terminal_id, message_id, fields, created_by, timeout_s, expires_at, state, result)
         SELECT id, %(message_id)s, %(fields)s, %(created_by)s, %(timeout_s)s, now() + make_interval(secs => %(expires_s)s),
             CASE WHEN online OR %(expires_s)s::float IS NOT NULL THEN 'queued' ELSE 'failed' END,
-            CASE WHEN online OR %(expires_s)s::float IS NOT NULL THEN NULL ELSE 'the terminal is offline' END
+            CASE WHEN online OR %(expires_s)s::float IS NOT NULL THEN NULL ELSE %(offline)s END
         FROM who RETURNING id)
 SELECT made.id, online FROM made, who
 """
@@ -290,6 +292,7 @@ def send_command(
         "created_by": clean(created_by),
         "timeout_s": timeout_s,
         "expires_s": expires_s,
+        "offline": OFFLINE,
     }
     with connect(url, "dubhe command") as conn:
         conn.execute(f"LISTEN {STATES_CHANNEL}")

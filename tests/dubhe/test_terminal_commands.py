@@ -63,7 +63,7 @@ def test_an_offline_terminal_is_said_to_be_offline_or_the_command_is_queued(
     bare_dubhe("terminal", "add", name)
 
     code, out, _ = bare_dubhe("terminal", "command", name, "locate")
-    assert (code, "failed: the terminal is offline" in out) == (1, True)
+    assert (code, "failed: the terminal is offline; --expires-s S lets it wait 终端不在线" in out) == (1, True)
     code, out, _ = bare_dubhe("terminal", "command", name, "locate", "--expires-s", "60")
     assert (code, "queued until" in out) == (0, True)
 
