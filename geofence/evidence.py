@@ -86,16 +86,16 @@ class Evidence(NamedTuple):
     """How long it may be open without being shown again; then what followed is unknown, and it was over when last seen."""
     ends_at_doubt: bool = False
     """It was over when first doubtful, if what followed did not show it again: the margin proves, the border dates."""
-    in_a_row: bool = False
-    """A doubtful fix voids evidence that is not yet sufficient: it dates no begin, and noise adds up to none."""
+    doubt_s: float = np.inf
+    """After so long without being shown, a doubtful fix voids what is not yet enough: noise adds up to nothing, and dates no begin."""
 
 
 EVIDENCE: Final[Mapping[Kind, Evidence]] = {
-    Kind.INSIDE: Evidence(2, 3, or_fixes=4, or_total=0, ends_at_doubt=True, in_a_row=True),
-    Kind.OUTSIDE: Evidence(2, 60, update_s=600, major_s=600),
+    Kind.INSIDE: Evidence(2, 3, or_fixes=4, or_total=0, ends_at_doubt=True, doubt_s=0),
+    Kind.OUTSIDE: Evidence(2, 60, update_s=600, major_s=600, doubt_s=5),
     Kind.DWELT: Evidence(2, 0, ends_at_doubt=True),
     Kind.OVERSPEED_INSIDE: Evidence(2, 30, close_fixes=1, close_s=60, gap=Gap.CLOSE),
-    Kind.DEVIATION: Evidence(3, 60, or_fixes=2, or_total=300, gap=Gap.CLOSE, update_s=600, major_s=600),
+    Kind.DEVIATION: Evidence(3, 60, or_fixes=2, or_total=300, gap=Gap.CLOSE, update_s=600, major_s=600, doubt_s=90),
     Kind.DETOUR: Evidence(3, 60, or_fixes=2, or_total=300, gap=Gap.CLOSE),
     Kind.WRONG_DIRECTION: Evidence(3, np.inf, or_fixes=3, or_total=300, gap=Gap.CLOSE, update_s=600),
     Kind.SHORTCUT: Evidence(1, 0),
@@ -112,13 +112,14 @@ EVIDENCE: Final[Mapping[Kind, Evidence]] = {
 """Overspeed as the assessment of 2016 counts it (交运发〔2016〕160号: longer than 30 s; several within a minute are one).
 Inside of a fence is who is deep in it once, at two fixes three seconds apart, or at four: errors of one a second agree for a while.
 For the others no rule says how long is long: three fixes and a minute are our own, so that one noisy position raises nothing.
+Outside of a zone, noise beyond the margin is doubted again within five seconds; a crossing of its own corridor takes a bus up to 90.
 An alarm that its terminal raises and never ends lasts ten minutes: our own, unmeasured."""
 
 
 def thresholds(evidence: Mapping[Kind, Evidence] = EVIDENCE) -> NDArray[Any]:
     """`evidence` as columns: one element per kind, to be indexed with a column of kinds."""
     kinds = {"fixes": "i4", "or_fixes": "i4", "close_fixes": "i4", "gap": "u1"}
-    kinds |= dict.fromkeys(("ends_at_last", "least", "ends_at_doubt", "in_a_row"), "?")
+    kinds |= dict.fromkeys(("ends_at_last", "least", "ends_at_doubt"), "?")
     table = np.zeros(max(Kind) + 1, [(name, kinds.get(name, "f8")) for name in Evidence._fields])
     for kind, enough in evidence.items():
         table[kind] = tuple(enough)

@@ -203,7 +203,8 @@ def _step(track: TrackBatch, signal: Signals, affected: _Affected, version: int)
 
     state = rows["state"][at]
     then = NEXT[state, signal.value - VALUE.END]
-    then[enough["in_a_row"] & (state == STATE.SUSPECT) & (signal.value == VALUE.NEUTRAL)] = STATE.QUIET
+    doubted = (state == STATE.SUSPECT) & (signal.value == VALUE.NEUTRAL)
+    then[doubted & (time_us - rows["last_us"][at] > enough["doubt_s"] * 1e6)] = STATE.QUIET
     idle = (state == STATE.QUIET) | (state == STATE.COOLING)
     bad = (signal.value == VALUE.BAD) | ((signal.value == VALUE.HOLD) & ~idle)
     rows["state"][at] = then

@@ -153,7 +153,7 @@ class _Terminal:
                 return
             it["over_us"] = it["over_us"] or max(about.get("since_us", now), it["last_us"])
             it["recovery"] += about.get("weight", 1)
-        elif rule.in_a_row and not it["opened_us"]:
+        elif not it["opened_us"] and now - it["last_us"] > rule.doubt_s * 1e6:
             del self.incidents[key]
             return
         elif rule.ends_at_doubt and it["opened_us"]:

@@ -94,9 +94,10 @@ def test_doubts_do_not_outlive_a_gap_unless_the_vehicle_stands_where_it_stood() 
     assert [] == tell(Kind.DEVIATION, [B, B, B, B], Evidence(3, 20, gap=Gap.CLOSE), gaps=(2,), kmh=0)
 
 
-def test_evidence_that_has_to_come_in_a_row_is_void_at_a_doubt() -> None:
-    assert [] == tell(Kind.INSIDE, [B, N, B, N, B], Evidence(2, 0, in_a_row=True))
-    assert [("opened", 5, np.inf)] == shape(tell(Kind.INSIDE, [B, N, N, N, B, B], Evidence(2, 0, in_a_row=True)))
+def test_a_doubt_voids_what_is_not_yet_enough_and_has_not_been_shown_for_so_long() -> None:
+    assert [] == tell(Kind.INSIDE, [B, N, B, N, B], Evidence(2, 0, doubt_s=0))
+    assert [("opened", 5, np.inf)] == shape(tell(Kind.INSIDE, [B, N, N, N, B, B], Evidence(2, 0, doubt_s=20)))
+    assert [("opened", 1, np.inf)] == shape(tell(Kind.INSIDE, [B, N, N, B], Evidence(2, 0, doubt_s=20)))
 
 
 def test_what_is_told_last_is_the_worst_and_the_sum() -> None:
