@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 import time
 from collections import Counter
@@ -31,7 +30,7 @@ from rich.live import Live
 
 from dubhe.scene import Places, Strays, compare, enter, names, place, rested
 from dubhe.screen import Plain, Progress, table
-from dubhe.supervisor import database
+from dubhe.supervisor import database, endings
 from firmware_sim.broker import mosquitto, running_broker
 from firmware_sim.fleet import Fleet, Plan
 from firmware_sim.gateway import Gateway, free_port, running_gateway
@@ -132,7 +131,7 @@ async def _demo(show: _Show, plan: Plan, *, seconds: float, behind_s: float) -> 
     began = datetime.now(UTC)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in endings():
         loop.add_signal_handler(number, stopping.set)
     url, gateway, doors = show.url, show.gateway, show.doors
     web = f"http://{gateway.http.host}:{gateway.http.port}"

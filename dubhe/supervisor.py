@@ -77,9 +77,9 @@ class Supervisor:
     _children: dict[str, Process] = field(default_factory=dict)
 
     async def run(self) -> int:
-        """Run until SIGTERM or SIGINT, or until a child says it cannot; returns the exit code."""
+        """Run until one of `endings` comes, or a child says it cannot; returns the exit code."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in endings():
             loop.add_signal_handler(number, self.stopping.set)
         maintaining = asyncio.ensure_future(self._maintain())
         window = asyncio.ensure_future(self._keep("window", "dubhe.window"))
@@ -156,6 +156,12 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001 - the database may be away; the next hour tries again
                 log.warning("maintenance failed; it is tried again within the hour", why=str(error).strip())
             await asyncio.sleep(MAINTAIN_EVERY_S)
+
+
+def endings() -> list[signal.Signals]:
+    """The signals that end us in order: a closed terminal window is one, unless whoever started us says that we outlive it (nohup)."""
+    outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if outlives else [signal.SIGHUP])]
 
 
 def serve(settings: Settings) -> int:

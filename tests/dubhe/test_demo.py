@@ -181,7 +181,8 @@ WITHOUT_A_BROKER = "import sys, dubhe.demo as demo; demo.mosquitto = lambda: Non
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_demo_without_a_broker_with_its_summary(bare_place: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "window closed"])
+def test_ctrl_c_or_a_closed_window_ends_a_demo_without_a_broker_with_its_summary(bare_place: Path, how: signal.Signals) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DUBHE_")} | {"DUBHE_DATA_DIR": str(bare_place)}
     command = [sys.executable, "-c", WITHOUT_A_BROKER]
     with subprocess.Popen(
@@ -189,7 +190,7 @@ def test_ctrl_c_ends_a_demo_without_a_broker_with_its_summary(bare_place: Path) 
     ) as demo:
         assert demo.stderr is not None
         said = list(takewhile(lambda line: "entered" not in line, demo.stderr))
-        os.killpg(demo.pid, signal.SIGINT)
+        os.killpg(demo.pid, how)
         out, more = demo.communicate(timeout=60)
     summary = json.loads(out.splitlines()[-1])
 
