@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from geofence.cells import Boxes, Cells
 from geofence.datum import Degrees, Metres, distance_m, metres_per_degree
+from geofence.edges import Edges
 from geofence.roster import Assigned, Audiences, Parties, Party
 from tracks.code import plain
+from tracks.event import KIND
 from tracks.spans import Index, Mask
 from tracks.track import rows_of
 from tracks.week import WEEK_MINUTES, Window, calendars
@@ -29,6 +31,9 @@ DEEP_M: Final = 30.0
 """So far inside, or beyond the margin outside, one fix is proof: 15 m noise (JT/T 794, 2 σ) does not reach there."""
 ARC_STEPS: Final = 16
 """Chords per quarter of a circle where a line's buffer turns: it falls short by 0.12 % of half the width."""
+
+METRES_PER_DEGREE_MAX: Final = 111_700.0
+"""Of latitude, at the poles."""
 
 Points = Sequence[tuple[float, float]]
 """Longitude and latitude of each."""
@@ -111,8 +116,8 @@ class FenceIndex:
     """Longitude, latitude and radius of circles; NaN elsewhere."""
     day_kmh: NDArray[np.float64]
     night_kmh: NDArray[np.float64]
-    limited: Mask
-    """Has a speed limit."""
+    asks: NDArray[np.bool_]
+    """Of each kind of incident, 0 to OVERSPEED_INSIDE, and each fence whether the fence asks for it; the last column is no fence."""
     dwell_s: NDArray[np.float64]
     margin_m: NDArray[np.float64]
     audience: Index
@@ -121,13 +126,12 @@ class FenceIndex:
     week: Index
     """Which row of `weeks` says when it is in force."""
     weeks: NDArray[np.bool_]
-    shapes: NDArray[np.object_]
-    """Prepared shapely polygons; of a circle its box."""
     core: NDArray[np.float64]
     """Longitude, latitude and radius, in degrees, of a circle that lies within the shape: who is there need not be tested.
 
     Then the radius within which all lies deep inside, and that beyond which nothing is inside."""
-    holed: Mask
+    edges: Edges
+    """Of the shapes; of a circle those of its box."""
     cells: Cells
     """The boxes around the shapes, and where they lie."""
     deep_box: Boxes
@@ -147,32 +151,31 @@ class FenceIndex:
         audiences, audience = Audiences.of([fence.parties for fence in fences], roster or {})
         weeks, week = calendars([fence.windows for fence in fences])
         shapes = np.array([shape_of(fence) for fence in fences], object)
-        shapely.prepare(shapes)
         box = shapely.bounds(shapes).reshape(-1, 4)
         stay = np.array([fence.stay for fence in fences], np.int8)
-        ids, day_kmh, night_kmh = _column(fences, "id", np.int64), _column(fences, "day_kmh"), _column(fences, "night_kmh")
+        ids = _column(fences, "id", np.int64)
+        dwell_s, day_kmh, night_kmh = (_column(fences, name) for name in ("dwell_s", "day_kmh", "night_kmh"))
+        centre = np.array([(s.lon, s.lat, s.radius_m) if isinstance(s := fence.shape, Circle) else (np.nan,) * 3 for fence in fences])
+        centre = centre.reshape(-1, 3)
         if len(np.unique(ids)) < len(ids):
             msg = "two fences have the same id"
             raise ValueError(msg)
         return cls(
             id=ids,
             stay=stay,
-            centre=np.array(
-                [(s.lon, s.lat, s.radius_m) if isinstance(s := fence.shape, Circle) else (np.nan,) * 3 for fence in fences]
-            ).reshape(-1, 3),
+            centre=centre,
             day_kmh=day_kmh,
             night_kmh=np.where(np.isnan(night_kmh), day_kmh, night_kmh),
-            limited=np.isfinite(day_kmh) | np.isfinite(night_kmh),
-            dwell_s=_column(fences, "dwell_s"),
+            asks=_asks(stay, limited=np.isfinite(day_kmh) | np.isfinite(night_kmh), dwells=np.isfinite(dwell_s)),
+            dwell_s=dwell_s,
             margin_m=_column(fences, "margin_m"),
             audience=audience,
             audiences=audiences,
             valid_us=_column(fences, "valid_us", np.int64).reshape(-1, 2),
             week=week,
             weeks=weeks,
-            shapes=shapes,
-            core=_core(shapes),
-            holed=shapely.get_num_interior_rings(shapes) > 0,
+            core=_core(shapes, centre),
+            edges=Edges.of(shapes),
             cells=Cells.of(box),
             deep_box=_deep_box(box),
             zones=Assigned.of(np.flatnonzero(stay == STAY.IN), audience[stay == STAY.IN], audiences),
@@ -200,24 +203,36 @@ class FenceIndex:
 
     def holds(self, row: Index, lon: Degrees, lat: Degrees) -> Mask:
         """Whether each position lies in the fence beside it."""
-        if len(row) == 0:
-            return np.zeros(0, np.bool_)
         core = self.core.take(row, axis=0)
         away2 = (lon - core[:, 0]) ** 2 + (lat - core[:, 1]) ** 2
         holds: Mask = away2 < core[:, 2] ** 2
         ask = np.flatnonzero(~holds & (away2 <= core[:, 4] ** 2))
-        holds[ask] = shapely.intersects_xy(self.shapes[row[ask]], lon[ask], lat[ask])
-        circles = np.flatnonzero(~np.isnan(self.centre[row, 2]))
-        if len(circles):
-            centre = self.centre[row[circles]]
-            holds[circles] = distance_m(centre[:, 0], centre[:, 1], lon[circles], lat[circles]) <= centre[:, 2]
+        centre = self.centre.take(row[ask], axis=0)
+        from_centre = distance_m(centre[:, 0], centre[:, 1], lon[ask], lat[ask])
+        holds[ask] = from_centre <= centre[:, 2]
+        ask = ask[np.isnan(from_centre)]
+        holds[ask] = self.edges.holds(row[ask], lon[ask], lat[ask])
         return holds
 
-    def deep_core(self, row: Index, lon: Degrees, lat: Degrees) -> Mask:
-        """Which positions lie so near the middle of the fence beside them that they are DEEP_M inside; not all that are."""
+    def depth(self, row: Index, lon: Degrees, lat: Degrees) -> NDArray[np.uint8]:
+        """How deep in the fence beside it each position lies: 0 outside, 1 inside, 2 DEEP_M inside."""
+        depth = self.holds(row, lon, lat).astype(np.uint8)
         core = self.core.take(row, axis=0)
-        deep: Mask = (lon - core[:, 0]) ** 2 + (lat - core[:, 1]) ** 2 < core[:, 3] ** 2
-        return deep
+        deep = (lon - core[:, 0]) ** 2 + (lat - core[:, 1]) ** 2 < core[:, 3] ** 2
+        ask = np.flatnonzero((depth > 0) & ~deep)
+        deep[ask] = self.edge_m(row[ask], lon[ask], lat[ask], DEEP_M) > DEEP_M
+        return depth + deep
+
+    def may_cross(self, row: Index, begin: tuple[Degrees, Degrees], end: tuple[Degrees, Degrees]) -> Mask:
+        """Which straight ways may lead deep into the fence beside them without an end deep inside, by the circles in it and around it."""
+        core = self.core.take(row, axis=0)
+        (x, y), (end_x, end_y) = ((lon - core[:, 0], lat - core[:, 1]) for lon, lat in (begin, end))
+        dx, dy = end_x - x, end_y - y
+        part = np.minimum(np.maximum(-(x * dx + y * dy) / np.maximum(dx * dx + dy * dy, 1e-30), 0.0), 1.0)
+        deep2, nearest2 = core[:, 3] ** 2, (x + part * dx) ** 2 + (y + part * dy) ** 2
+        reach = np.maximum(core[:, 4] - DEEP_M / METRES_PER_DEGREE_MAX, 0.0)
+        may: Mask = (nearest2 < reach * reach) & (x * x + y * y >= deep2) & (end_x * end_x + end_y * end_y >= deep2)
+        return may
 
     def box_m(self, row: Index, lon: Degrees, lat: Degrees) -> Metres:
         """Metres from each position to the box around the fence beside it, 0 within: no more than to its edge, and cheap."""
@@ -228,22 +243,9 @@ class FenceIndex:
         away_m: Metres = np.hypot(wide * east, high * north)
         return away_m
 
-    def edge_m(self, row: Index, lon: Degrees, lat: Degrees) -> Metres:
-        """Metres from each position to the edge of the fence beside it, whichever side it is on. For few at a time: 2 µs each."""
-        if len(row) == 0:
-            return np.empty(0)
-        rings, whose = self.shapes[row], np.arange(len(row))
-        if self.holed[row].any():
-            rings, whose = shapely.get_rings(rings, return_index=True)
-        coordinates, ring = shapely.get_coordinates(rings, return_index=True)
-        east, north = metres_per_degree(lat)
-        which = whose[ring]
-        x, y = (coordinates[:, 0] - lon[which]) * east[which], (coordinates[:, 1] - lat[which]) * north[which]
-        dx, dy = np.diff(x), np.diff(y)
-        part = np.minimum(np.maximum(-(x[:-1] * dx + y[:-1] * dy) / np.maximum(dx * dx + dy * dy, 1e-12), 0.0), 1.0)
-        away2 = (x[:-1] + part * dx) ** 2 + (y[:-1] + part * dy) ** 2
-        away2[ring[1:] != ring[:-1]] = np.inf  # not an edge: from the end of a ring to the begin of the next
-        away_m = np.sqrt(np.minimum.reduceat(away2, np.searchsorted(which, np.arange(len(row)))))
+    def edge_m(self, row: Index, lon: Degrees, lat: Degrees, reach_m: float | Metres = np.inf) -> Metres:
+        """Metres from each position to the edge of the fence beside it, on either side; beyond `reach_m` only that it is further."""
+        away_m = self.edges.away_m(row, lon, lat, reach_m)
         centre = self.centre[row]
         from_centre = np.abs(distance_m(centre[:, 0], centre[:, 1], lon, lat) - centre[:, 2])
         return np.where(np.isnan(from_centre), away_m, from_centre)
@@ -251,7 +253,8 @@ class FenceIndex:
     def in_force(self, row: Index, terminal_id: Index, time_us: Index, minute: Index) -> Mask:
         """Whether the fence is in force for that terminal at that time; `minute` is the minute of the local week."""
         force: Mask = self.audiences.admit(self.audience[row], terminal_id)
-        force &= (time_us >= self.valid_us[row, 0]) & (time_us < self.valid_us[row, 1])
+        valid_us = self.valid_us.take(row, axis=0)
+        force &= (time_us >= valid_us[:, 0]) & (time_us < valid_us[:, 1])
         force &= self.weeks.ravel()[self.week[row] * WEEK_MINUTES + minute]
         return force
 
@@ -279,10 +282,18 @@ def enclosed(shape: Shape, what: str) -> Any:  # noqa: ANN401 - shapely has no t
     return made
 
 
-def _core(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
+def _asks(stay: NDArray[np.int8], *, limited: Mask, dwells: Mask) -> NDArray[np.bool_]:
+    asks = np.zeros((KIND.OVERSPEED_INSIDE + 1, len(stay) + 1), np.bool_)
+    kinds = [KIND.INSIDE, KIND.OUTSIDE, KIND.DWELT, KIND.OVERSPEED_INSIDE]
+    asks[kinds, :-1] = stay != STAY.IN, stay == STAY.IN, dwells, limited
+    return asks
+
+
+def _core(shapes: NDArray[np.object_], centre: NDArray[np.float64]) -> NDArray[np.float64]:
     middle = shapely.point_on_surface(shapes)
-    radius = 0.999 * shapely.distance(middle, shapely.boundary(shapes))
-    east, _ = metres_per_degree(shapely.get_y(middle))
+    east, north = metres_per_degree(shapely.get_y(middle))
+    round_ = np.isfinite(centre[:, 2])
+    radius = 0.999 * np.where(round_, centre[:, 2] / np.maximum(east, north), shapely.distance(middle, shapely.boundary(shapes)))
     deep = np.maximum(radius - DEEP_M / east, 0.0)
     reach = 1.001 * shapely.hausdorff_distance(middle, shapes)
     return np.stack((shapely.get_x(middle), shapely.get_y(middle), radius, deep, reach), axis=1).reshape(-1, 5)

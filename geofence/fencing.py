@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from geofence.datum import Degrees
+from geofence.datum import Metres
 from geofence.fences import DEEP_M, STAY, FenceIndex
 from geofence.passing import Ways, passed
 from tracks.event import KIND, LEVEL, NO_SIGNALS, VALUE, Kind, Signals, together
@@ -43,20 +43,9 @@ class Fencing:
         if len(self.index) == 0 and len(mine) == 0:
             return NO_SIGNALS
         row = self.index.find(mine.subject)
-        gone = (row < 0) | ~self._applies(mine.kind, row)
-        look = _Look.at(self.index, track, mine.take(~gone), row[~gone])
-        return together((*_within(look), *_without(look), look.end(mine.take(gone))))
-
-    def _applies(self, kind: NDArray[np.uint8], row: Index) -> Mask:
-        """Whether the fence still asks for what incidents of the kind are about."""
-        index = self.index
-        if len(index) == 0:
-            return np.zeros(len(row), np.bool_)
-        return np.select(
-            [kind == KIND.INSIDE, kind == KIND.OUTSIDE, kind == KIND.DWELT],
-            [index.stay[row] != STAY.IN, index.stay[row] == STAY.IN, np.isfinite(index.dwell_s[row])],
-            index.limited[row],
-        )
+        stays = self.index.asks[mine.kind, row]
+        look = _Look.at(self.index, track, mine.take(stays), row[stays])
+        return together((*_within(look), *_without(look), look.end(mine.take(~stays))))
 
 
 def _within(look: _Look) -> list[Signals]:
@@ -70,21 +59,20 @@ def _within(look: _Look) -> list[Signals]:
         np.concatenate((look.row[about], through.row)),
     )
     value, weight = _outside(look, outside)
-    deep = _deep(look, outside)
     pairs = inside.and_then(outside)
     value = np.concatenate((np.full(len(inside.fix), VALUE.BAD, np.int8), value))
-    weight = np.concatenate((np.where(deep, PROOF, np.uint8(1)), weight))
+    weight = np.concatenate((np.where(look.deep, PROOF, np.uint8(1)), weight))
     held = np.arange(len(value)) < len(inside.fix)
     made = []
-    if (tells := index.stay[pairs.row] != STAY.IN).any():
+    if (tells := index.asks[KIND.INSIDE, pairs.row]).any():
         told, since_us = pairs.take(tells), look.left_us(pairs.take(tells))
         made.append(look.signals(KIND.INSIDE, told, value[tells], weight=weight[tells], level=look.level(told), since_us=since_us))
         times = {"since_us": look.passed_us[:, 0], "until_us": look.passed_us[:, 1]}
         made.append(look.signals(KIND.INSIDE, through, VALUE.PASSED, weight=PROOF, level=look.level(through), **times))
-    if (dwells := np.isfinite(index.dwell_s[pairs.row])).any():
+    if (dwells := index.asks[KIND.DWELT, pairs.row]).any():
         wait_s = index.dwell_s[pairs.row[dwells]]
         made.append(look.signals(KIND.DWELT, pairs.take(dwells), value[dwells], wait_s=wait_s, level=LEVEL.NOTICE))
-    if (limited := index.limited[pairs.row]).any():
+    if (limited := index.asks[KIND.OVERSPEED_INSIDE, pairs.row]).any():
         fix, row = pairs.fix[limited], pairs.row[limited]
         limit_kmh = np.where(within_day(look.minute[fix], NIGHT), index.night_kmh[row], index.day_kmh[row])
         speed_kmh = track.speed_kmh[fix]
@@ -100,30 +88,21 @@ def _outside(look: _Look, pairs: _Pairs) -> tuple[NDArray[np.int8], NDArray[np.u
     margin_m = index.margin_m[pairs.row]
     away_m = np.where(force, index.box_m(pairs.row, track.lon[pairs.fix], track.lat[pairs.fix]), 0.0)
     ask = np.flatnonzero(force & (away_m <= margin_m + DEEP_M))  # further from its box nobody need look at its edge
-    away_m[ask] = look.edge_m(pairs.take(ask))
+    away_m[ask] = look.edge_m(pairs.take(ask), margin_m[ask] + DEEP_M)
     value = np.where(away_m > margin_m, np.int8(VALUE.GOOD), np.int8(VALUE.NEUTRAL))
     value[~force] = VALUE.END
     return value, np.where(away_m > margin_m + DEEP_M, np.uint8(2), np.uint8(1))
 
 
-def _deep(look: _Look, outside: _Pairs) -> Mask:
-    """Which positions are so far inside that one is proof; not asked where a fence was entered for certain and not left since."""
-    entered = look.standing.open & (look.standing.kind == KIND.INSIDE)
-    entered_keys = look.standing.owner[entered] * len(look.index) + look.row[entered]
-    settled = entered_keys[~among(entered_keys, np.sort(look.owner_keys(outside)))]
-    deep = np.zeros(len(look.inside.fix), np.bool_)
-    ask = np.flatnonzero(~among(look.owner_keys(look.inside), settled))
-    deep[ask] = look.edge_m(look.inside.take(ask)) > DEEP_M
-    return deep
-
-
 def _without(look: _Look) -> list[Signals]:
     """Being outside of what one should stay in: OUTSIDE."""
     index, track = look.index, look.track
+    about = look.standing.kind == KIND.OUTSIDE
+    if not about.any() and not index.asks[KIND.OUTSIDE].any():
+        return []
     place, row = index.zones.to(track.terminal_id[look.good])
     asked = _Pairs(look.good[place], row)
     asked = asked.take(look.in_force(asked))
-    about = look.standing.kind == KIND.OUTSIDE
     over = look.left(asked, look.standing.owner[about], look.row[about])
     out = np.flatnonzero(~among(look.fix_keys(asked), np.sort(look.fix_keys(look.inside))))
     away_m = np.zeros(len(asked.fix))
@@ -164,6 +143,8 @@ class _Look:
     """Of the local week, one per row of the track batch."""
     inside: _Pairs
     """Inside a fence that is in force for them."""
+    deep: Mask
+    """So far inside that one fix is proof."""
     through: _Pairs
     """Fixes, and fences that the way to them has passed."""
     passed_us: Index
@@ -176,19 +157,19 @@ class _Look:
     def at(cls, index: FenceIndex, track: TrackBatch, standing: Standing, row: Index) -> Self:
         """Ask the index."""
         good, minute = np.flatnonzero(track.good), minute_of_week(track.time_us, index.zone_s)
-        here, ways = (track.lon[good], track.lat[good]), Ways.to(track, good)
-        place, found = index.near((ways.lon, ways.lat), here)
+        ways = Ways.to(track, good)
+        place, found = index.near((ways.lon, ways.lat), (track.lon[good], track.lat[good]))
         near = _Pairs(good[place], found)
-        look = cls(index, track, good, minute, near, near, np.empty((0, 2), np.int64), standing, row)
+        look = cls(index, track, good, minute, near, np.empty(0, np.bool_), near, np.empty((0, 2), np.int64), standing, row)
         force = look.in_force(near)
-        near, place = near.take(force), place[force]
-        held = index.holds(near.row, here[0][place], here[1][place])
-        through, passed_us = look.passed(near, (here[0][place], here[1][place]), ways.take(place), held)
-        return replace(look, inside=near.take(held), through=through, passed_us=passed_us)
+        near, ways = near.take(force), ways.take(place[force])
+        depth = index.depth(near.row, track.lon[near.fix], track.lat[near.fix])
+        through, passed_us = look.passed(near, ways, depth)
+        return replace(look, inside=near.take(depth > 0), deep=depth[depth > 0] > 1, through=through, passed_us=passed_us)
 
-    def passed(self, pairs: _Pairs, here: tuple[Degrees, Degrees], ways: Ways, held: Mask) -> tuple[_Pairs, Index]:
+    def passed(self, pairs: _Pairs, ways: Ways, depth: NDArray[np.uint8]) -> tuple[_Pairs, Index]:
         """Those of the pairs whose way has passed the fence while it was in force, and when it came in and went out."""
-        found = passed(self.index, here, ways, pairs.row, held)
+        found = passed(self.index, self.track, ways, pairs.row, depth)
         through = pairs.take(found.pair)
         fix, start_us = through.fix, self.track.previous_us[through.fix]
         lapse_us = (self.track.time_us[fix] - start_us)[:, None]
@@ -216,9 +197,9 @@ class _Look:
         fix = pairs.fix
         return self.index.in_force(pairs.row, self.track.terminal_id[fix], self.track.time_us[fix], self.minute[fix])
 
-    def edge_m(self, pairs: _Pairs) -> NDArray[np.float64]:
-        """Metres from fixes to the edges of fences."""
-        return self.index.edge_m(pairs.row, self.track.lon[pairs.fix], self.track.lat[pairs.fix])
+    def edge_m(self, pairs: _Pairs, reach_m: float | Metres = np.inf) -> Metres:
+        """Metres from fixes to the edges of fences; beyond the reach only that it is further."""
+        return self.index.edge_m(pairs.row, self.track.lon[pairs.fix], self.track.lat[pairs.fix], reach_m)
 
     def owner_keys(self, pairs: _Pairs) -> Index:
         """Owner and fence as one integer."""
@@ -246,7 +227,7 @@ class _Look:
 
     def _good_of(self, owner: Index, thing: Index) -> tuple[Index, Index]:
         """Pairs of every good fix of the owners and the thing beside its owner."""
-        owners = self.track.owner[self.good]
-        first = np.searchsorted(owners, owner)
-        which, nth = expand(np.searchsorted(owners, owner, side="right") - first)
-        return self.good[first[which] + nth], thing[which]
+        last = np.cumsum(np.bincount(self.track.owner[self.good], minlength=owner.max(initial=-1) + 1))
+        first = last - np.diff(last, prepend=0)
+        which, nth = expand((last - first)[owner])
+        return self.good[first[owner][which] + nth], thing[which]

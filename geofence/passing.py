@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofence.datum import Degrees, Metres, apart_deg, metres_per_degree
-from geofence.fences import DEEP_M, STAY, FenceIndex
+from geofence.fences import DEEP_M, FenceIndex
 from geofence.sight import MOVING_KMH
-from tracks.spans import Index, Mask
-from tracks.track import TrackBatch, expand, least
+from tracks.event import KIND
+from tracks.spans import Index
+from tracks.track import TrackBatch, distinct, expand, least
 
 WAY_M_MAX: Final = 1000.0
 """Of a longer way nobody knows where it led. Unmeasured."""
@@ -34,40 +35,40 @@ STEP_M: Final = 10.0
 class Ways:
     """The straight ways to fixes, one element for each; where there is none that proves anything, it begins where it ends."""
 
+    fix: Index
+    """Row of the track batch."""
     lon: Degrees
     """Where it begins."""
     lat: Degrees
     long_m: Metres
     """0 where there is none."""
-    aside_m: Metres
-    """How far aside of it the vehicle may have been."""
 
     @classmethod
     def to(cls, track: TrackBatch, fix: Index) -> Self:
         """The ways to the fixes `fix` from the good ones before them."""
-        lon, lat, long_m, aside_m = track.lon[fix].copy(), track.lat[fix].copy(), np.zeros(len(fix)), np.zeros(len(fix))
         moved_m, speed_kmh, previous_kmh = track.moved_m[fix], track.speed_kmh[fix], track.previous_kmh[fix]
         driven_m = (speed_kmh + previous_kmh) / 7.2 * track.lapse_s[fix]
         proves = (moved_m > 2 * DEEP_M) & (moved_m <= WAY_M_MAX) & (driven_m <= LONGER * moved_m + 2 * DEEP_M)
-        at = np.flatnonzero(proves & (np.maximum(speed_kmh, previous_kmh) >= MOVING_KMH))
-        some = fix[at]
-        east, north = metres_per_degree(track.lat[some])
-        way_deg = np.degrees(
-            np.arctan2((track.lon[some] - track.previous_lon[some]) * east, (track.lat[some] - track.previous_lat[some]) * north)
-        )
-        turn_deg = np.maximum(
-            _turn_deg(track.course_deg[some], way_deg, track.speed_kmh[some]),
-            _turn_deg(track.previous_course_deg[some], way_deg, track.previous_kmh[some]),
-        )
-        straight = turn_deg + COURSE_DEG < 90  # noqa: PLR2004 - beyond a right angle it went somewhere else
-        at, some = at[straight], some[straight]
-        lon[at], lat[at], long_m[at] = track.previous_lon[some], track.previous_lat[some], moved_m[at]
-        aside_m[at] = moved_m[at] / 2 * np.tan(np.radians(turn_deg[straight] + COURSE_DEG) / 2)  # the rise of the arc
-        return cls(lon, lat, long_m, aside_m)
+        proves &= np.maximum(speed_kmh, previous_kmh) >= MOVING_KMH
+        lon, lat = np.where(proves, (track.previous_lon[fix], track.previous_lat[fix]), (track.lon[fix], track.lat[fix]))
+        return cls(fix, lon, lat, np.where(proves, moved_m, 0.0))
 
     def take(self, rows: Index) -> Ways:
         """The ways at `rows`."""
-        return Ways(self.lon[rows], self.lat[rows], self.long_m[rows], self.aside_m[rows])
+        return Ways(self.fix[rows], self.lon[rows], self.lat[rows], self.long_m[rows])
+
+
+def aside_m(track: TrackBatch, fix: Index) -> Metres:
+    """How far aside of the straight way to it the vehicle may have been: the rise of an arc; infinite where it went somewhere else."""
+    lon, lat = track.lon[fix], track.lat[fix]
+    east, north = metres_per_degree(lat)
+    way_deg = np.degrees(np.arctan2((lon - track.previous_lon[fix]) * east, (lat - track.previous_lat[fix]) * north))
+    turn_deg = COURSE_DEG + np.maximum(
+        _turn_deg(track.course_deg[fix], way_deg, track.speed_kmh[fix]),
+        _turn_deg(track.previous_course_deg[fix], way_deg, track.previous_kmh[fix]),
+    )
+    rise_m = track.moved_m[fix] / 2 * np.tan(np.radians(turn_deg) / 2)
+    return np.where(turn_deg < 90, rise_m, np.inf)  # noqa: PLR2004 - a right angle
 
 
 def _turn_deg(course_deg: NDArray[np.float64], way_deg: NDArray[np.float64], speed_kmh: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -86,34 +87,31 @@ class Passed:
     leaves: NDArray[np.float64]
 
 
-def passed(index: FenceIndex, here: tuple[Degrees, Degrees], ways: Ways, row: Index, held: Mask) -> Passed:
-    """Of pairs of way and fence (row), side by side, those that are passages; `here` is where ways end, `held` whether that lies inside.
+def passed(index: FenceIndex, track: TrackBatch, ways: Ways, row: Index, depth: NDArray[np.uint8]) -> Passed:
+    """Of pairs of way and fence (row), side by side, those that are passages; `depth` is how deep inside the way ends.
 
     An end that lies deep inside is proof by itself, and so are two that lie inside: such ways are not told.
     """
-    lon, lat = here
-    pair = np.flatnonzero((ways.long_m > 0) & (index.stay[row] != STAY.IN))
-    pair = pair[~index.deep_core(row[pair], lon[pair], lat[pair]) & ~index.deep_core(row[pair], ways.lon[pair], ways.lat[pair])]
-    first, last = _within(index.deep_box[row[pair]], (ways.lon[pair], ways.lat[pair]), (lon[pair], lat[pair]))
+    lon, lat = track.lon[ways.fix], track.lat[ways.fix]
+
+    def at(pair: Index, part: float | NDArray[np.float64]) -> tuple[Degrees, Degrees]:
+        return ways.lon[pair] + part * (lon[pair] - ways.lon[pair]), ways.lat[pair] + part * (lat[pair] - ways.lat[pair])
+
+    pair = np.flatnonzero((ways.long_m > 0) & (depth <= 1) & index.asks[KIND.INSIDE, row])
+    pair = pair[index.may_cross(row[pair], at(pair, 0.0), at(pair, 1.0))]
+    first, last = _within(index.deep_box[row[pair]], at(pair, 0.0), at(pair, 1.0))
     meets = last > first
     pair, first, last = pair[meets], first[meets], last[meets]
-    begun = index.holds(row[pair], ways.lon[pair], ways.lat[pair])
-    one_end = ~(held[pair] & begun)
-    pair, first, last, begun = pair[one_end], first[one_end], last[one_end], begun[one_end]
+    one_end = depth[pair] + index.depth(row[pair], *at(pair, 0.0)) <= 1
+    pair, first, last = pair[one_end], first[one_end], last[one_end]
     if len(pair) == 0:
         return Passed(pair, first, last)
 
-    def at(pair: Index, part: NDArray[np.float64]) -> tuple[Degrees, Degrees]:
-        return ways.lon[pair] + part * (lon[pair] - ways.lon[pair]), ways.lat[pair] + part * (lat[pair] - ways.lat[pair])
-
     which, nth = expand(count := np.ceil((last - first) * ways.long_m[pair] / (2 * DEEP_M)).astype(np.int64))
     sample = first[which] + (nth + 0.5) / count[which] * (last - first)[which]  # whatever is deep inside is within DEEP_M of one
-    touched = np.zeros(len(pair), np.bool_)
-    touched[which[index.holds(row[pair[which]], *at(pair[which], sample))]] = True
-    pair, begun = pair[touched], begun[touched]
-    inside_end = np.flatnonzero(begun | held[pair])
-    end_m = index.edge_m(row[pair[inside_end]], *at(pair[inside_end], np.where(begun[inside_end], 0.0, 1.0)))
-    pair = np.delete(pair, inside_end[end_m > DEEP_M])
+    pair = pair[distinct(which[index.holds(row[pair[which]], *at(pair[which], sample))])]
+    enough_m = DEEP_M + aside_m(track, ways.fix[pair])
+    pair, enough_m = pair[np.isfinite(enough_m)], enough_m[np.isfinite(enough_m)]
 
     which, nth = expand(count := np.ceil(ways.long_m[pair] / STEP_M).astype(np.int64))
     held_by = np.where(index.holds(row[pair[which]], *at(pair[which], (nth + 0.5) / count[which])), which, -1)
@@ -122,9 +120,9 @@ def passed(index: FenceIndex, here: tuple[Degrees, Degrees], ways: Ways, row: In
     size, begins = size[runs], edges[runs]
     longest = least(-size, held_by[begins])
     whose, size, begins = held_by[begins][longest], size[longest], nth[begins][longest]
-    enters, leaves, pair = begins / count[whose], (begins + size) / count[whose], pair[whose]
-    deep = index.edge_m(row[pair], *at(pair, (enters + leaves) / 2)) > DEEP_M + ways.aside_m[pair]
-    return Passed(pair[deep], enters[deep], leaves[deep])
+    enters, leaves, pair, enough_m = begins / count[whose], (begins + size) / count[whose], pair[whose], enough_m[whose]
+    through = index.edge_m(row[pair], *at(pair, (enters + leaves) / 2), enough_m) > enough_m
+    return Passed(pair[through], enters[through], leaves[through])
 
 
 def _within(

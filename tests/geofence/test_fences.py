@@ -90,6 +90,17 @@ def test_the_distance_to_an_edge_is_in_metres_on_either_side() -> None:
     assert [400, 100] == pytest.approx([fences.edge_m(np.array([1]), *at(*place))[0] for place in ((100, 0), (600, 0))], abs=0.3)
 
 
+@pytest.mark.parametrize("radius_m", [100.0, 600.0, 2000.0, 20_000.0])
+@pytest.mark.parametrize("lat", [5.0, 30.0, 52.0])
+def test_deep_inside_a_circle_is_thirty_metres_from_its_edge_however_large_it_is(lat: float, radius_m: float) -> None:
+    east, north = metres_per_degree(lat)
+    angle, away_m = np.meshgrid(np.arange(0.0, 2 * np.pi, 0.1), radius_m - np.array([28.0, 32.0]))
+    lon, there = 110.0 + (np.cos(angle) * away_m).ravel() / east, lat + (np.sin(angle) * away_m).ravel() / north
+    deep_m = radius_m - distance_m(110.0, lat, lon, there)
+
+    assert (1 + (deep_m > 30)).tolist() == index(Circle(110.0, lat, radius_m)).depth(np.zeros(len(lon), np.int64), lon, there).tolist()
+
+
 @pytest.mark.parametrize(
     "shape",
     [
@@ -151,6 +162,13 @@ def test_a_fence_between_two_fixes_is_entered_and_left_when_the_way_crossed_its_
         (Kind.INSIDE, pytest.approx(160, abs=1), pytest.approx(170, abs=1)),
         (Kind.INSIDE, pytest.approx(309, abs=1), pytest.approx(321, abs=1)),
     ] == story(ledger)
+
+
+def test_a_way_that_ends_just_within_a_large_circle_has_passed_it_when_it_led_deep_inside_before() -> None:
+    drive = Drive(every_s=60, kmh=57.24).along(grid((1486, 0), (8000, 0)))  # 954 m: at 2440 m not yet inside, at 3394 m no longer deep
+    ledger = judged([drive.fixes()], Atlas(fences=FenceIndex.of([Fence(1, Circle(*grid((3000, -2440))[0], 2500.0))])))
+
+    assert ["entered", "left"] == ledger.words
 
 
 SQUARE = ((3060, 0), (3060, 160), (3240, 160), (3240, 0))

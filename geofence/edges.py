@@ -1,0 +1,97 @@
+"""The edges of many polygons, found from beside them: how far it is to the nearest, in metres, without a look at the others.
+
+Each polygon is cut into strips from south to north, and each strip lists the edges that touch it; the strips that a place reaches follow
+one another, and so do their lists. Distances are taken in the plane at the place, which is good to 1e-5 as far as 10 km.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geofence.datum import Degrees, Metres, metres_per_degree
+from tracks.spans import Index, Mask
+from tracks.track import expand
+
+STRIPS_PER_ROOT: Final = 2
+"""Strips of a polygon: so many times the root of its edges, that edges which touch all of them still have room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Edges by polygon and strip."""
+
+    lon: Degrees
+    """Of all vertices, ring after ring; an edge is a vertex and the next one."""
+    lat: Degrees
+    south: Degrees
+    """Of each polygon: where its strips begin."""
+    scale: NDArray[np.float64]
+    """Of each polygon: strips in a degree."""
+    strips: Index
+    """Of each polygon: its first strip, and one more."""
+    first: Index
+    """Of each strip: the begin of its list, and one more."""
+    edge: NDArray[np.int32]
+    """The lists, end to end."""
+
+    @classmethod
+    def of(cls, polygons: NDArray[np.object_]) -> Self:
+        """The edges of polygons, whose holes have edges too."""
+        rings, whose = shapely.get_rings(polygons, return_index=True)
+        ends, ring = shapely.get_coordinates(rings, return_index=True)
+        edge = np.flatnonzero(ring[1:] == ring[:-1])
+        polygon = whose[ring[edge]]
+        _, south, _, north = shapely.bounds(polygons).reshape(-1, 4).T
+        count = np.ceil(STRIPS_PER_ROOT * np.sqrt(np.bincount(polygon, minlength=len(polygons)))).astype(np.int64)
+        scale, strips = count / (north - south), np.append(0, np.cumsum(count))
+        lon, lat = ends.T.copy()
+        made = cls(lon, lat, south, scale, strips, np.empty(0, np.int64), np.empty(0, np.int32))
+        low, high = np.sort(made._strip(polygon[:, None], np.stack((lat[edge], lat[edge + 1]), axis=1)), axis=1).T
+        which, nth = expand(high - low + 1)
+        strip = low[which] + nth
+        first = np.append(0, np.cumsum(np.bincount(strip, minlength=strips[-1])))
+        return cls(lon, lat, south, scale, strips, first, edge[which[np.argsort(strip, kind="stable")]].astype(np.int32))
+
+    def holds(self, polygon: Index, lon: Degrees, lat: Degrees) -> Mask:
+        """Whether each place lies in the polygon beside it: edges pass east of it an odd number of times, or one passes through it."""
+        strip = self._strip(polygon, lat)
+        which, edge, _ = self._listed(strip, strip)
+        here = lat.take(which)
+        y, end_y = self.lat.take(edge) - here, self.lat.take(edge + 1) - here
+        level = np.flatnonzero(y * end_y <= 0)
+        which, edge, y, end_y = which[level], edge[level], y[level], end_y[level]
+        here = lon.take(which)
+        x, end_x = self.lon.take(edge) - here, self.lon.take(edge + 1) - here
+        side = x * end_y - end_x * y
+        odd: Mask = np.bincount(which[((y > 0) != (end_y > 0)) & ((side > 0) == (end_y > y))], minlength=len(polygon)) % 2 == 1
+        odd[which[(side == 0) & (x * end_x <= 0)]] = True
+        return odd
+
+    def away_m(self, polygon: Index, lon: Degrees, lat: Degrees, reach_m: float | Metres) -> Metres:
+        """Metres from each place to the nearest edge of the polygon beside it; where that is further than `reach_m`, something further."""
+        east, north = metres_per_degree(lat)
+        which, edge, count = self._listed(self._strip(polygon, lat - reach_m / north), self._strip(polygon, lat + reach_m / north))
+        here_lon, here_lat, east, north = (each.take(which) for each in (lon, lat, east, north))
+        x, y = (self.lon.take(edge) - here_lon) * east, (self.lat.take(edge) - here_lat) * north
+        end_x, end_y = (self.lon.take(edge + 1) - here_lon) * east, (self.lat.take(edge + 1) - here_lat) * north
+        dx, dy = end_x - x, end_y - y
+        part = np.minimum(np.maximum(-(x * dx + y * dy) / np.maximum(dx * dx + dy * dy, 1e-12), 0.0), 1.0)
+        away2 = (x + part * dx) ** 2 + (y + part * dy) ** 2
+        return np.sqrt(np.minimum.reduceat(away2, np.cumsum(count) - count)) if len(polygon) else np.empty(0)
+
+    def _listed(self, low: Index, high: Index) -> tuple[Index, NDArray[np.int32], Index]:
+        """The edges in the strips `low` to `high`, and which element of those each is for; and how many there are for each."""
+        first = self.first[low]
+        which, nth = expand(count := self.first[high + 1] - first)
+        return which, self.edge.take(first.take(which) + nth), count
+
+    def _strip(self, polygon: Index, lat: Degrees) -> Index:
+        """The strip of the polygon that the latitude lies in, or the last on its side. A ring crosses every strip."""
+        last: Index = self.strips[polygon + 1] - self.strips[polygon] - 1
+        nth = np.minimum(np.maximum((lat - self.south[polygon]) * self.scale[polygon], 0), last)
+        return self.strips[polygon] + nth.astype(np.int64)
