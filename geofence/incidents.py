@@ -119,17 +119,10 @@ def advance(track: TrackBatch, signals: Signals, before: Incidents, enough: NDAr
 
 
 def restated(incidents: Incidents, terminal_id: Index) -> EventBatch:
-    """The open incidents as they stand, and those closed that might have gone on; `terminal_id` has one element per owner."""
+    """The open incidents as they stand; `terminal_id` has one element per owner."""
     rows = incidents.rows
     is_open = (rows["state"] == STATE.OPEN) | (rows["state"] == STATE.RECOVERING)
-    closed, owner = np.flatnonzero(_flickers(rows)), incidents.owner
-    over = pick(rows, closed)
-    return EventBatch.concat(
-        [
-            _events(pick(rows, is_open), terminal_id[owner[is_open]], PHASE.UPDATED),
-            _events(over, terminal_id[owner[closed]], PHASE.CLOSED, over["over_us"], ENDED.RETURNED),
-        ]
-    )
+    return _events(pick(rows, is_open), terminal_id[incidents.owner[is_open]], PHASE.UPDATED)
 
 
 @dataclass(frozen=True, slots=True)
