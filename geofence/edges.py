@@ -51,9 +51,9 @@ class Edges:
         scale, strips = count / (north - south), np.append(0, np.cumsum(count))
         lon, lat = ends.T.copy()
         made = cls(lon, lat, south, scale, strips, np.empty(0, np.int64), np.empty(0, np.int32))
-        low, high = np.sort(made._strip(polygon[:, None], np.stack((lat[edge], lat[edge + 1]), axis=1)), axis=1).T
-        which, nth = expand(high - low + 1)
-        strip = low[which] + nth
+        begin, end = made._strip(polygon, lat[edge]), made._strip(polygon, lat[edge + 1])
+        which, nth = expand(np.abs(end - begin) + 1)
+        strip = np.minimum(begin, end)[which] + nth
         first = np.append(0, np.cumsum(np.bincount(strip, minlength=strips[-1])))
         return cls(lon, lat, south, scale, strips, first, edge[which[np.argsort(strip, kind="stable")]].astype(np.int32))
 

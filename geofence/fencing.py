@@ -227,7 +227,7 @@ class _Look:
 
     def _good_of(self, owner: Index, thing: Index) -> tuple[Index, Index]:
         """Pairs of every good fix of the owners and the thing beside its owner."""
-        last = np.cumsum(np.bincount(self.track.owner[self.good], minlength=owner.max(initial=-1) + 1))
-        first = last - np.diff(last, prepend=0)
-        which, nth = expand((last - first)[owner])
-        return self.good[first[owner][which] + nth], thing[which]
+        count = np.bincount(self.track.owner[self.good], minlength=owner.max(initial=-1) + 1)
+        first = np.cumsum(count) - count
+        which, nth = expand(count[owner])
+        return self.good[first[owner[which]] + nth], thing[which]

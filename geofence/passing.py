@@ -50,7 +50,8 @@ class Ways:
         driven_m = (speed_kmh + previous_kmh) / 7.2 * track.lapse_s[fix]
         proves = (moved_m > 2 * DEEP_M) & (moved_m <= WAY_M_MAX) & (driven_m <= LONGER * moved_m + 2 * DEEP_M)
         proves &= np.maximum(speed_kmh, previous_kmh) >= MOVING_KMH
-        lon, lat = np.where(proves, (track.previous_lon[fix], track.previous_lat[fix]), (track.lon[fix], track.lat[fix]))
+        lon = np.where(proves, track.previous_lon[fix], track.lon[fix])
+        lat = np.where(proves, track.previous_lat[fix], track.lat[fix])
         return cls(fix, lon, lat, np.where(proves, moved_m, 0.0))
 
     def take(self, rows: Index) -> Ways:

@@ -137,8 +137,8 @@ def steps(group: Index) -> Iterator[Index | slice]:
 
 
 def distinct(keys: Index) -> Index:
-    """The keys, ascending, each once; faster than `numpy.unique` for integers (0.02 µs a key)."""
-    keys = np.sort(keys)
+    """The keys, ascending, each once; faster than `numpy.unique` for integers, above all where some follow one another already."""
+    keys = np.sort(keys, kind="stable")
     once: Index = keys[np.diff(keys, prepend=keys[:1] - 1) != 0]
     return once
 
