@@ -15,14 +15,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from ingest.links import Link, LinkTable
 from ingest.told import Told
-from tracks.spans import Index
+from tracks.spans import Index, Spans
 
 FEW: Final = 256
 """Packets that are company enough. Below it the fixed cost of a batch (about 1 ms with its commit) outweighs its rows."""
@@ -37,7 +37,8 @@ def now_us() -> int:
 class Gathered:
     """One batch: packets of JT/T 808, each ending in a flag, with who sent it and when; and what other doors have read."""
 
-    packets: list[bytes]
+    packets: Spans
+    """End to end."""
     ticket: Index
     received_us: Index
     told: Told | None = None
@@ -47,18 +48,54 @@ class Gathered:
     def __len__(self) -> int:
         return len(self.packets) + (len(self.told) if self.told else 0)
 
-    def sizes(self) -> Index:
-        """Bytes of each packet."""
-        return np.fromiter(map(len, self.packets), np.int64, len(self.packets))
-
     def halves(self) -> tuple[Gathered, Gathered]:
         """The same as two batches."""
-        middle = len(self.packets) // 2 if not self.told else len(self.packets)
-        first, second = (None, self.told) if self.packets or not self.told else self.told.halves()
-        return (
-            Gathered(self.packets[:middle], self.ticket[:middle], self.received_us[:middle], first),
-            Gathered(self.packets[middle:], self.ticket[middle:], self.received_us[middle:], second),
-        )
+        rows = np.arange(len(self.packets))
+        middle = len(rows) // 2 if not self.told else len(rows)
+        first, second = (None, self.told) if len(rows) or not self.told else self.told.halves()
+        return self._part(rows[:middle], first), self._part(rows[middle:], second)
+
+    def _part(self, rows: Index, told: Told | None) -> Gathered:
+        return Gathered(self.packets.take(rows).packed(), self.ticket[rows], self.received_us[rows], told)
+
+
+@dataclass(slots=True)
+class _Filling:
+    """A batch that fills: parcels of packets that came together, and those that came one by one since the last parcel."""
+
+    parcels: list[tuple[Spans, Index, Index]] = field(default_factory=list)
+    packets: list[bytes] = field(default_factory=list)
+    tickets: list[int] = field(default_factory=list)
+    received_us: list[int] = field(default_factory=list)
+    rows: int = 0
+    size_bytes: int = 0
+
+    def add(self, packet: bytes, ticket: int, now_us: int) -> None:
+        """Take one packet in."""
+        self.packets.append(packet)
+        self.tickets.append(ticket)
+        self.received_us.append(now_us)
+        self.rows += 1
+        self.size_bytes += len(packet)
+
+    def add_many(self, packets: Spans, ticket: Index, now_us: int) -> None:
+        """Take in packets that came together."""
+        self._make_parcel()
+        self.parcels.append((packets, ticket, np.full(len(ticket), now_us)))
+        self.rows += len(ticket)
+        self.size_bytes += len(packets.buffer)
+
+    def columns(self) -> tuple[Spans, Index, Index]:
+        """All packets in order of arrival, their tickets, and when they came."""
+        self._make_parcel()
+        packets, ticket, received_us = zip(*self.parcels, strict=True) if self.parcels else ((), (), ())
+        none = np.empty(0, np.int64)
+        return Spans.concat(packets), np.concatenate((none, *ticket)), np.concatenate((none, *received_us))
+
+    def _make_parcel(self) -> None:
+        if self.packets:
+            self.parcels.append((Spans.of(self.packets), np.array(self.tickets), np.array(self.received_us)))
+            self.packets, self.tickets, self.received_us = [], [], []
 
 
 class Gather:
@@ -69,18 +106,14 @@ class Gather:
         self.bytes_max = bytes_max
         self.age_s_max = age_ms_max / 1_000
         self.backlog_bytes_max = backlog_bytes_max
-        self.packets: list[bytes] = []
-        self.tickets: list[int] = []
-        self.received_us: list[int] = []
         self.told = Told()
         self.taken = 0
         """Batches handed over so far, which is the number of the next one."""
         self.taken_s = 0.0
         """When the last was handed over, by the loop's clock."""
-        self._full: deque[int] = deque()
-        """Packets of each batch that waits and takes no more."""
-        self._filling_rows = 0
-        self._filling_bytes = 0
+        self._full: deque[_Filling] = deque()
+        """Batches that wait and take no more."""
+        self._filling = _Filling()
         self._told_bytes = 0
         self.backlog_bytes = 0
         """Bytes taken in and not yet settled, those of the batch in the pipeline included."""
@@ -97,46 +130,38 @@ class Gather:
     def add(self, packet: bytes, ticket: int, now_us: int, link: Link) -> None:
         """Take one packet in; pauses `link` when there is more than enough."""
         size = len(packet)
-        if self._filling_rows == self.rows_max or (self._filling_bytes + size > self.bytes_max and self._filling_rows):
-            self._full.append(self._filling_rows)
-            self._filling_rows = self._filling_bytes = 0
-        self._filling_rows += 1
-        self._filling_bytes += size
-        self.packets.append(packet)
-        self.tickets.append(ticket)
-        self.received_us.append(now_us)
-        self.backlog_bytes += size
-        if len(self.packets) == 1:
-            self._some.set()
-        self._ripen()
+        if self._overflows(1, size) and self._filling.rows:
+            self._full.append(self._filling)
+            self._filling = _Filling()
+        self._filling.add(packet, ticket, now_us)
+        self._notice(size)
         if self.holds or self.backlog_bytes > self.backlog_bytes_max:
             self.paused.add(link)
             link.pause()
 
-    def add_many(self, packets: list[bytes], tickets: list[int], now_us: int, links: LinkTable) -> None:
-        """Take in packets of as many links at once; one by one where a batch gets full with them, or it is time to pause their links."""
-        size = sum(map(len, packets))
-        rows, filled = self._filling_rows + len(packets), self._filling_bytes + size
-        if rows > self.rows_max or filled > self.bytes_max or self.holds or self.backlog_bytes + size > self.backlog_bytes_max:
-            for packet, ticket in zip(packets, tickets, strict=True):
-                if (link := links.links[links.slot_of(ticket)]) is not None:
-                    self.add(packet, ticket, now_us, link)
-            return
-        self._filling_rows, self._filling_bytes = rows, filled
-        self.packets += packets
-        self.tickets += tickets
-        self.received_us += [now_us] * len(packets)
+    def add_many(self, packets: Spans, ticket: Index, now_us: int, links: LinkTable) -> None:
+        """Take in packets of as many links, end to end; one by one where a batch gets full with them, or it is time to pause links."""
+        size = len(packets.buffer)
+        if self._overflows(len(ticket), size) or self.holds or self.backlog_bytes + size > self.backlog_bytes_max:
+            for packet, each in zip(packets, ticket.tolist(), strict=True):
+                if (link := links.links[links.slot_of(each)]) is not None:
+                    self.add(packet, each, now_us, link)
+        elif size:
+            self._filling.add_many(packets, ticket, now_us)
+            self._notice(size)
+
+    def _overflows(self, rows: int, size: int) -> bool:
+        return self._filling.rows + rows > self.rows_max or self._filling.size_bytes + size > self.bytes_max
+
+    def _notice(self, size: int) -> None:
         self.backlog_bytes += size
-        if packets:
-            self._some.set()
+        self._some.set()
         self._ripen()
 
     def tell(self, size: int, link: Link) -> None:
         """Note that a door has put `size` bytes' worth into `told`; pauses `link` as `add` does."""
         self._told_bytes += size
-        self.backlog_bytes += size
-        self._some.set()
-        self._ripen()
+        self._notice(size)
         if self.holds or self.backlog_bytes > self.backlog_bytes_max:
             self.paused.add(link)
             link.pause()
@@ -147,7 +172,7 @@ class Gather:
 
     def batch_of_last_packet(self) -> int:
         """The batch that the packet added last is in."""
-        return self.taken + len(self._full) - (0 if self._filling_rows else 1)
+        return self.taken + len(self._full) - (0 if self._filling.rows else 1)
 
     async def take(self) -> Gathered:
         """Wait for packets, and a little for company, then hand over a batch of at most `rows_max` packets and `bytes_max` bytes."""
@@ -157,26 +182,21 @@ class Gather:
         if len(self) < FEW and (early_s := self.taken_s + self.age_s_max - now_s()) > 0:
             await asyncio.sleep(early_s)
         self.taken_s = now_s()
-        if self._full:
-            count = self._full.popleft()
-        else:
-            count = self._filling_rows
-            self._filling_rows = self._filling_bytes = 0
-        ticket, received_us = np.array(self.tickets[:count], np.int64), np.array(self.received_us[:count], np.int64)
+        filled = self._full.popleft() if self._full else self._filling
+        if filled is self._filling:
+            self._filling = _Filling()
         told, size, number = None, 0, self.taken
         if self.told:
             told, self.told = self.told, Told()
             size, self._told_bytes = self._told_bytes, 0
-        batch = Gathered(self.packets[:count], ticket, received_us, told, size, number)
-        del self.packets[:count], self.tickets[:count], self.received_us[:count]
         self.taken += 1
-        if not self.packets:
+        if not self._filling.rows:  # then none is full either
             self._some.clear()
-        return batch
+        return Gathered(*filled.columns(), told, size, number)
 
     def settled(self, batch: Gathered) -> None:
         """A batch has left the pipeline; reads go on when there is room again."""
-        self.backlog_bytes -= int(batch.sizes().sum()) + batch.told_bytes
+        self.backlog_bytes -= len(batch.packets.buffer) + batch.told_bytes
         if not self.backlog_bytes:
             self.empty.set()
         if self.paused and self.backlog_bytes <= self.backlog_bytes_max // 2:
@@ -212,4 +232,4 @@ class Gather:
             link.resume()
 
     def __len__(self) -> int:
-        return len(self.packets) + len(self.told)
+        return sum(each.rows for each in self._full) + self._filling.rows + len(self.told)

@@ -11,15 +11,15 @@ import asyncio
 import errno
 import select
 from contextlib import suppress
-from itertools import compress
 from typing import Final, Protocol
 
 import numpy as np
 
-from ingest.aio import LIST_MAX, ROOM_BYTES, STRIDE_BYTES, Aio
+from ingest.aio import ROOM_BYTES, STRIDE_BYTES, Aio, ready
 from ingest.gather import Gather, now_us
 from ingest.links import NOBODY, SLOT_MASK, Link, LinkTable
 from protocols.jt808.framing import FLAG
+from tracks.spans import Spans
 
 NOTHING: Final = -errno.EAGAIN
 
@@ -67,17 +67,16 @@ class Inbox:
 
     def read(self) -> None:
         """Take in what has come."""
-        ready = self._ready.poll(0, LIST_MAX)
-        descriptor = np.fromiter((each for each, _ in ready), np.int64, len(ready))
+        descriptor = ready(self._ready)
         count = self._aio.read(descriptor)
-        start = STRIDE_BYTES * np.arange(len(ready))
-        ticket = self._ticket[descriptor]
+        room, start = self._aio.room, STRIDE_BYTES * np.arange(len(descriptor))
+        stop, ticket = start + count, self._ticket[descriptor]
         whole = (count > 0) & (count <= self._bytes_max) & ~self._links.unfinished[ticket & SLOT_MASK]
-        whole &= self._aio.room[start + count - 1] == FLAG
-        room = self._aio.room.data
-        packets = [bytes(room[first:last]) for first, last in zip(start.tolist(), (start + count).tolist(), strict=True)]
-        other = [(self._streams[int(descriptor[row])], packets[row], int(count[row])) for row in np.flatnonzero(~whole)]
-        self._gather.add_many(list(compress(packets, whole)), ticket[whole].tolist(), now_us(), self._links)
+        whole &= room[stop - 1] == FLAG
+        other = [
+            (self._streams[int(descriptor[row])], room[start[row] : stop[row]].tobytes(), int(count[row])) for row in np.flatnonzero(~whole)
+        ]
+        self._gather.add_many(Spans(room, start[whole], stop[whole]).packed(), ticket[whole], now_us(), self._links)
         for stream, data, size in other:
             if size > 0:
                 stream.data_received(data)

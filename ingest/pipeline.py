@@ -93,7 +93,7 @@ class Pipeline:
         """Settle until cancelled; `Worker.drain` cancels once the backlog is empty."""
         while True:
             gathered = await self.gather.take()
-            self.reader.links.hear(gathered.ticket, gathered.sizes(), gathered.received_us)
+            self.reader.links.hear(gathered.ticket, gathered.packets.length, gathered.received_us)
             read = judged = None
             try:
                 read = await self._patiently(self.reader.read, gathered)
@@ -231,7 +231,7 @@ class Pipeline:
                 if len(part) > 1:
                     await self._corner(part)
                     continue
-                log.exception("a packet broke the pipeline; it is in quarantine", packet=b"".join(part.packets).hex())
+                log.exception("a packet broke the pipeline; it is in quarantine", packet=part.packets.buffer.tobytes().hex())
                 await self._patiently(self._quarantine, part)
 
     async def _quarantine(self, gathered: Gathered) -> CommitReport:
@@ -256,5 +256,5 @@ def _cornered(gathered: Gathered) -> RejectBatch:
         reason=np.full(1, Reject.UNSTORABLE, np.uint8),
         source=np.full(1, SOURCES.index("jt808"), np.uint8),
         origin=Spans.blank(1),
-        raw=Spans.of(gathered.packets),
+        raw=gathered.packets,
     )

@@ -24,7 +24,7 @@ from protocols.jt808.fixes import fixes
 from protocols.jt808.frames import FrameBatch, split
 from tracks.fix import ABSENT, FixBatch
 from tracks.reject import RejectBatch
-from tracks.spans import Index, Spans, as_bytes
+from tracks.spans import Index, Spans
 from tracks.verdict import Reject, Verdict
 from tracks.week import DAY_US
 
@@ -99,7 +99,7 @@ class Reader:
         told_fixes, told_rejects = await self._welcome(gathered.told)
         watch.lap("welcome")
 
-        frames = split(as_bytes(b"".join(gathered.packets)), np.cumsum(gathered.sizes()))
+        frames = split(gathered.packets.buffer, gathered.packets.stop)
         link = self.links.slots(gathered.ticket)[frames.chunk]
         received_us = gathered.received_us[frames.chunk]
         session = self.sessions.find(link, frames.phone_high, frames.phone_low)

@@ -28,6 +28,7 @@ class Door:
         self.gather = Gather(rows_max=rows_max, bytes_max=1 << 20, age_ms_max=0, backlog_bytes_max=backlog_bytes_max)
         self.porter = Porter(self.links, self.gather, FRAME_BYTES_MAX, 100, 10_000, on_close=self.links.close)
         self.together = together
+        self.told: list[tuple[int, bytes]] = []
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[int]:
@@ -45,10 +46,17 @@ class Door:
                 self.porter.inbox.close()
                 aio.close()
 
+    async def take(self, enough: Callable[[], bool]) -> None:
+        """Take batches until what was handed on is enough."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not enough():
+                batch = await self.gather.take()
+                self.told += zip(batch.ticket.tolist(), batch.packets, strict=True)
+
     def said(self) -> dict[int, bytes]:
         """All bytes that were handed on, by link."""
         said: dict[int, bytes] = {}
-        for ticket, packet in zip(self.gather.tickets, self.gather.packets, strict=True):
+        for ticket, packet in self.told:
             assert packet.endswith(b"\x7e")
             said[ticket] = said.get(ticket, b"") + packet
         return said
@@ -91,7 +99,8 @@ def test_whatever_is_sent_in_whatever_pieces_arrives_up_to_its_last_flag(streams
                 for writer in writers:
                     writer.write(b"\x7e")
                 expected = sorted(b"".join(stream) + b"\x7e" for stream in streams)
-                await until(lambda door=door, expected=expected: sum(map(len, door.gather.packets)) == sum(map(len, expected)))
+                size = sum(map(len, expected))
+                await door.take(lambda door=door, size=size: sum(len(packet) for _, packet in door.told) == size)
                 assert sorted(door.said().values()) == expected
                 for writer in writers:
                     writer.close()
@@ -108,11 +117,11 @@ def test_a_peer_that_resets_or_hangs_up_is_gone_and_what_it_said_before_is_kept(
             gone, reset = [await connect(port) for _ in range(2)]
             for _, writer in (gone, reset):
                 writer.write(b"\x7ekept\x7e\x7elost")
-            await until(lambda: len(door.gather.packets) == 2)
+            await door.take(lambda: len(door.told) == 2)
             gone[1].close()
             reset[1].transport.abort()
             await until(lambda: len(door.links) == 0)
-            assert door.gather.packets == [b"\x7ekept\x7e\x7e"] * 2
+            assert [packet for _, packet in door.told] == [b"\x7ekept\x7e\x7e"] * 2
             assert sum(door.porter.closed.values()) == 2
 
     play(story())
@@ -154,6 +163,6 @@ def test_a_frame_that_never_ends_closes_its_link_and_no_other() -> None:
             bad[1].write(b"\x7e" + b"x" * 20_000)
             await until(lambda: door.porter.closed == {"oversize": 1})
             good[1].write(b"\x7egood\x7e")
-            await until(lambda: door.gather.packets == [b"\x7e", b"\x7egood\x7e"])
+            await door.take(lambda: [packet for _, packet in door.told] == [b"\x7e", b"\x7egood\x7e"])
 
     play(story())
