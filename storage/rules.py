@@ -129,11 +129,11 @@ WHERE terminal_id = ANY(%(terminals)s) AND ended_at IS NULL AND withdrawn_at IS 
 STATES: Final = f"""
 SELECT terminal_id, {since_epoch("at")} AS at, {since_epoch("begun_at")} AS begun_at, {since_epoch("reach_at")} AS reach_at,
     {since_epoch("last_at")} AS last_at, packed
-FROM unnest(%(ids)s::bigint[], %(at)s::bigint[], %(begun)s::bigint[], %(reach)s::bigint[], %(last)s::bigint[], %(packed)s::bytea[])
+FROM unnest(%(ids)s::bigint[], %(at)s::bigint[], %(begun)s::bigint[], %(reach)s::bigint[], %(last)s::bigint[], %(packed)b::bytea[])
     AS state (terminal_id, at, begun_at, reach_at, last_at, packed)
 ORDER BY terminal_id
 """  # noqa: S608 - our own words
-"""Rows of `rule_states` from `state_columns`."""
+"""Rows of `rule_states` from `state_columns`. The packed go in binary (`b`): as text each byte is two digits, each looked at."""
 _SAVE: Final = f"""
 WITH given AS ({STATES}), kept AS (
     INSERT INTO rule_copies (terminal_id, last_at, begun_at, reach_at, packed)
