@@ -52,7 +52,7 @@ REQUEST: Final = np.dtype(
 )
 """`struct iocb` on a little-endian machine; `data` comes back with the result."""
 OFFSET, ITEM = (4, 12) if platform.machine() == "x86_64" else (8, 16)
-READY: Final = np.dtype({"names": ["descriptor"], "formats": ["i4"], "offsets": [OFFSET], "itemsize": ITEM})
+READY: Final = np.dtype({"names": ["events", "descriptor"], "formats": ["u4", "i4"], "offsets": [0, OFFSET], "itemsize": ITEM})
 """`struct epoll_event` (epoll_ctl(2)), which is packed on that machine alone."""
 RESULT: Final = np.dtype([("data", "u8"), ("request", "u8"), ("count", "i8"), ("more", "i8")])
 """`struct io_event`: how many bytes were moved, or less than 0 for an error."""
@@ -124,11 +124,11 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-def ready(poll: select.epoll) -> Index:
-    """Descriptors of at most LIST_MAX sockets that have something, at once; as `poll.poll`, without an object for each."""
+def ready(poll: select.epoll) -> NDArray[Any]:
+    """At most LIST_MAX sockets that have something, as READY, without waiting: `poll.poll`, but for an object for each."""
     events = np.empty(LIST_MAX, READY)
     count = _libc.epoll_wait(poll.fileno(), ctypes.c_void_p(events.ctypes.data), LIST_MAX, 0)
-    return events["descriptor"][: max(count, 0)].astype(np.int64)
+    return events[: max(count, 0)]
 
 
 def _call(number: int, *given: object) -> int:

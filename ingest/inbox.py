@@ -22,6 +22,8 @@ from protocols.jt808.framing import FLAG
 from tracks.spans import Spans
 
 NOTHING: Final = -errno.EAGAIN
+ONCE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+"""Tell of a socket when something comes, and not again until more does: else the kernel looks at each a second time, to find it empty."""
 
 
 class Stream(Link, Protocol):
@@ -57,7 +59,7 @@ class Inbox:
             self._ticket = np.concatenate((self._ticket, np.full_like(self._ticket, NOBODY)))
         self._streams[descriptor] = stream
         self._ticket[descriptor] = ticket
-        self._ready.register(descriptor, select.EPOLLIN)
+        self._ready.register(descriptor, ONCE)
 
     def leave(self, descriptor: int) -> None:
         """Read it no more."""
@@ -67,7 +69,8 @@ class Inbox:
 
     def read(self) -> None:
         """Take in what has come."""
-        descriptor = ready(self._ready)
+        told = ready(self._ready)
+        descriptor = told["descriptor"].astype(np.int64)
         count = self._aio.read(descriptor)
         room, start = self._aio.room, STRIDE_BYTES * np.arange(len(descriptor))
         stop, ticket = start + count, self._ticket[descriptor]
@@ -82,6 +85,9 @@ class Inbox:
                 stream.data_received(data)
             elif size != NOTHING:
                 stream.end_received()
+        for each in descriptor[(count == ROOM_BYTES) | (told["events"] != select.EPOLLIN)].tolist():
+            if each in self._streams:  # there may be more, or an end, of which nothing more is told
+                self._ready.modify(each, ONCE)
 
     def close(self) -> None:
         """Read nothing more; twice does no harm."""

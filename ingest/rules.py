@@ -106,12 +106,13 @@ class Rules:
     async def judge(self, fixes: FixBatch) -> Judged | None:
         """What is to be stored beside the fixes; None when there is nothing to judge, or when we fail: fixes are kept all the same."""
         try:
-            if not (fixes.terminal_id != ABSENT).any():
+            ids = frozenset(fixes.terminal_id.tolist()) - {ABSENT}
+            if not ids:
                 return None
             atlas, regime = await self.atlas.get(), await self.regime.get()
-            while new := self._strangers(fixes):
+            while new := ids.difference(self._begun_us):
                 await self._take_up(new, fixes, atlas, regime)
-            self._in_hand = frozenset(fixes.terminal_id.tolist())
+            self._in_hand = ids
             fixes = regime.at_their_time(fixes)
             parts = [_Part(rows, self._checked(portion, atlas, regime)) async for rows, portion in _portions(fixes)]
             judged = self._judged(fixes, parts, regime)
@@ -150,7 +151,9 @@ class Rules:
             self.late["too_late"] += judged.too_late
         self._heard_us = judged.received_us
         now = time.monotonic()
-        self._changed |= dict.fromkeys((judged.terminal_ids & self._begun_us.keys()) - self._changed.keys(), now)
+        for terminal_id in judged.terminal_ids.difference(self._changed):
+            if terminal_id in self._begun_us:
+                self._changed[terminal_id] = now
         for terminal_id in self._elsewhere & judged.terminal_ids:
             if terminal_id in self.here:
                 self._elsewhere.discard(terminal_id)
@@ -253,11 +256,7 @@ class Rules:
                 waiting = {each: at for each, at in zip(terminal_ids, since, strict=True) if each in self._begun_us}
                 self._changed = waiting | self._changed
 
-    def _strangers(self, fixes: FixBatch) -> set[int]:
-        """The terminals of these fixes that are not taken up."""
-        return set(fixes.terminal_id.tolist()) - self._begun_us.keys() - {ABSENT}
-
-    async def _take_up(self, new: set[int], fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
+    async def _take_up(self, new: Collection[int], fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
         """Bring in terminals: what was saved of them, and on top of it the fixes stored since; first what is under way has to be stored."""
         while self.concerned(new):
             self._fewer.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -123,6 +124,27 @@ def test_a_peer_that_resets_or_hangs_up_is_gone_and_what_it_said_before_is_kept(
             await until(lambda: len(door.links) == 0)
             assert [packet for _, packet in door.told] == [b"\x7ekept\x7e\x7e"] * 2
             assert sum(door.porter.closed.values()) == 2
+
+    play(story())
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("size", [1, ROOM_BYTES - 2, ROOM_BYTES, ROOM_BYTES + 1000])
+def test_who_hangs_up_at_once_after_what_it_says_is_heard_and_gone(*, together: bool, size: int) -> None:
+    async def story() -> None:
+        door = Door(together=together)
+        async with door.open() as port:
+            reader, writer = await connect(port)
+            await until(lambda: len(door.links) == 1)
+            peer = writer.get_extra_info("socket").dup()
+            peer.setblocking(True)  # noqa: FBT003
+            said = b"\x7e" + b"x" * size + b"\x7e"
+            peer.sendall(said)
+            peer.shutdown(socket.SHUT_WR)  # both are there before anyone looks
+            peer.close()
+            await door.take(lambda: sum(len(packet) for _, packet in door.told) == len(said))
+            await until(lambda: len(door.links) == 0)
+            assert await reader.read() == b""
 
     play(story())
 
