@@ -295,9 +295,9 @@ class State:
         here = np.full(len(place), slot)
         row = np.append(0, self._picture(here, place)[::STRIDE])
         extents = self._extent[row, slot]
-        rows = np.concatenate([self._pool.rows[start:stop] for start, stop in extents])
+        incidents = (self._pool.rows[start:stop] for start, stop in extents.tolist())
         head = np.array([terminal_id, len(place), *self._base[slot], len(row), *(extents[:, 1] - extents[:, 0])], np.int64)
-        body = (head, self._held(here, place), self._memory[row, slot], rows)
+        body = (head, self._held(here, place), self._memory[row, slot], *incidents)
         return self._mark + b"".join(part.tobytes() for part in body)
 
     def unpack(self, packed: bytes) -> None:
