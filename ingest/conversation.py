@@ -111,16 +111,17 @@ class Conversation:
             return Spoken({}, {}, opened=False, leaving=[])
         generation = self.links.generation.copy()
         asked = np.union1d(control, strangers)
-        names = {int(row): name_of(int(frames.phone_high[row]), int(frames.phone_low[row])) for row in asked}
+        keys = zip(asked.tolist(), frames.phone_high[asked].tolist(), frames.phone_low[asked].tolist(), strict=True)
+        names = {row: name_of(high, low) for row, high, low in keys}
         known = await self.registry.find(sorted(set(names.values())))
         turn = _Turn(frames, link, generation, names, dict(known), now_us)
         if len(strangers):
             await self._let_in(turn, strangers)
         for row in control.tolist():
             await self._answer(turn, row)
-        for row in strangers.tolist():
+        for row, slot in zip(strangers.tolist(), link[strangers].tolist(), strict=True):
             if row not in turn.verdict:
-                turn.login.setdefault((int(link[row]), names[row]), row)
+                turn.login.setdefault((slot, names[row]), row)
         await self._open(turn)
         for row in turn.leaves:
             self._log_out(turn, row)

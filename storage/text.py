@@ -15,7 +15,9 @@ TEXT_MAX: Final = 128
 
 def clean(text: str, length_max: int = TEXT_MAX) -> str:
     """The printable part of `text`, without outer spaces, cut to `length_max` characters."""
-    return "".join(char for char in text[: 4 * length_max] if char.isprintable()).strip()[:length_max]
+    if not text.isprintable():
+        text = "".join(char for char in text[: 4 * length_max] if char.isprintable())
+    return text.strip()[:length_max]
 
 
 def is_name(name: str) -> bool:
