@@ -30,7 +30,7 @@ from rich.live import Live
 
 from dubhe.scene import Places, Strays, compare, enter, names, place, rested
 from dubhe.screen import Plain, Progress, table
-from dubhe.supervisor import database, endings
+from dubhe.supervisor import database, on_ending
 from firmware_sim.broker import mosquitto, running_broker
 from firmware_sim.fleet import Fleet, Plan
 from firmware_sim.gateway import Gateway, free_port, running_gateway
@@ -131,8 +131,7 @@ async def _demo(show: _Show, plan: Plan, *, seconds: float, behind_s: float) -> 
     began = datetime.now(UTC)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in endings():
-        loop.add_signal_handler(number, stopping.set)
+    on_ending(stopping)
     url, gateway, doors = show.url, show.gateway, show.doors
     web = f"http://{gateway.http.host}:{gateway.http.port}"
     at = doors.broker.to if doors.broker else None

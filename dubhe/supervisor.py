@@ -14,12 +14,14 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from ingest import log as logs
@@ -50,20 +52,23 @@ def database(settings: Settings) -> Iterator[str]:
     """The URL of a database at the current schema; an embedded one for as long as the context lasts when none is given.
 
     An empty database is given the schema. One with an older schema is left alone and refused: `dubhe migrate` is a decision.
+    Whoever is asked to end meanwhile stops first what it has started.
     """
-    if settings.database_url:
-        if is_empty(settings.database_url):
-            migrate(settings.database_url)
-        require_current(settings.database_url)
-        yield settings.database_url
-        return
-    embedded = Embedded(Path(settings.data_dir))
-    url = embedded.start()
-    try:
-        migrate(url)
-        yield url
-    finally:
-        embedded.stop()
+    with ended_in_order():
+        if settings.database_url:
+            if is_empty(settings.database_url):
+                migrate(settings.database_url)
+            require_current(settings.database_url)
+            yield settings.database_url
+            return
+        embedded = Embedded(Path(settings.data_dir))
+        url = embedded.start()
+        try:
+            migrate(url)
+            yield url
+        finally:
+            _hear_no_more()
+            embedded.stop()
 
 
 @dataclass(slots=True)
@@ -78,9 +83,7 @@ class Supervisor:
 
     async def run(self) -> int:
         """Run until one of `endings` comes, or a child says it cannot; returns the exit code."""
-        loop = asyncio.get_running_loop()
-        for number in endings():
-            loop.add_signal_handler(number, self.stopping.set)
+        on_ending(self.stopping)
         maintaining = asyncio.ensure_future(self._maintain())
         window = asyncio.ensure_future(self._keep("window", "dubhe.window"))
         workers = [asyncio.ensure_future(self._keep(f"worker-{n}", "ingest.worker")) for n in range(self.settings.workers)]
@@ -162,6 +165,52 @@ def endings() -> list[signal.Signals]:
     """The signals that end us in order: a closed terminal window is one, unless whoever started us says that we outlive it (nohup)."""
     outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return [signal.SIGTERM, signal.SIGINT, *([] if outlives else [signal.SIGHUP])]
+
+
+@contextlib.contextmanager
+def ended_in_order() -> Iterator[None]:
+    """While it lasts, the first of `endings` is a SystemExit where it comes, so that all that was started is stopped; no other is heard.
+
+    Else SIGTERM and SIGHUP would end this process alone, and what runs in sessions of its own would go on.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are not heard there
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in endings()}
+    for number in before:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    _hear_no_more()
+    raise SystemExit(128 + number)  # as a shell tells a death by it
+
+
+def _hear_no_more() -> None:
+    """What is being stopped is not left half stopped. SIGKILL and SIGQUIT still end it."""
+    if threading.current_thread() is threading.main_thread():
+        for number in endings():
+            signal.signal(number, lambda _number, _frame: None)  # not SIG_IGN, which children would inherit
+
+
+def on_ending(stopping: asyncio.Event) -> None:
+    """Within `ended_in_order`, have `endings` set an event of the running loop instead; after the loop they are not heard.
+
+    The loop's own handlers are gone when it closes, and then what it ran on is still to be stopped.
+    """
+    loop = asyncio.get_running_loop()
+
+    def heard(_number: int, _frame: FrameType | None) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stopping.set)
+
+    for number in endings():
+        signal.signal(number, heard)
 
 
 def serve(settings: Settings) -> int:

@@ -102,15 +102,12 @@ class Embedded:
         if self._lock is None:
             return
         for how in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, immediate, never needed so far
-            pid = self._pid()
-            if not host.runs_in(pid, self.cluster):
+            if (pid := self._running()) is None:
                 break
-            assert pid is not None
             os.kill(pid, how)
             deadline = time.monotonic() + STOP_S_MAX
-            while host.runs_in(pid, self.cluster) and time.monotonic() < deadline:
+            while self._running() is not None and time.monotonic() < deadline:
                 time.sleep(0.02)
-                self._ended()
         if self._process is not None:
             self._process.wait()
             self._process = None
@@ -122,7 +119,7 @@ class Embedded:
             host.let_through([self.data_dir, self._binary("postgres").parent])
         if not (self.cluster / "PG_VERSION").exists():
             self._create_cluster()
-        if host.runs_in(self._pid(), self.cluster):
+        if self._running() is not None:
             return
         for stale in (self.cluster / "postmaster.pid", self._socket_dir() / ".s.PGSQL.5432.lock"):
             stale.unlink(missing_ok=True)
@@ -238,6 +235,13 @@ class Embedded:
             return int((self.cluster / "postmaster.pid").read_text("ascii").split()[0])
         except (FileNotFoundError, IndexError, ValueError):
             return None
+
+    def _running(self) -> int | None:
+        """The server's number while it runs: one of ours from its first moment, before it works in the cluster and says so there."""
+        if self._process is not None and not self._ended():
+            return self._process.pid
+        pid = self._pid()
+        return pid if host.runs_in(pid, self.cluster) else None
 
     def _ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None

@@ -199,3 +199,34 @@ def test_ctrl_c_or_a_closed_window_ends_a_demo_without_a_broker_with_its_summary
     assert 0 < summary["sent"] == summary["answered"] == summary["stored"]
     assert 0 == summary["mqtt"]["terminals"]
     assert summary["events"]["entered"]
+
+
+def left_over(place: Path) -> list[str]:
+    """The processes that work in a data directory, or were told of it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "environ").read_bytes() + os.fsencode((process / "cwd").readlink())
+            if os.fsencode(place) in told:
+                found.append((process / "cmdline").read_text())
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP], ids=["terminated", "window closed"])
+@pytest.mark.parametrize("moment", ["postgres.new", "postgres/postmaster.pid", "demo/serve.log"])
+def test_a_demo_that_is_ended_while_it_starts_leaves_nothing_behind(bare_place: Path, how: signal.Signals, moment: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DUBHE_")} | {"DUBHE_DATA_DIR": str(bare_place)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "dubhe", "demo"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as demo:
+        while demo.poll() is None and not (bare_place / moment).exists():
+            time.sleep(0.01)
+        demo.send_signal(how)
+        demo.send_signal(how)
+        _, said = demo.communicate(timeout=60)
+
+    assert 128 + how == demo.returncode, said
+    assert [] == left_over(bare_place)

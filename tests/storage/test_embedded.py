@@ -140,6 +140,19 @@ def test_the_server_of_a_stopped_owner_is_gone(place: Path) -> None:
     assert not (server.cluster / "postmaster.pid").exists()
 
 
+def test_a_server_whose_owner_is_told_to_end_in_its_first_moment_is_gone(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(_server: Embedded) -> None:
+        raise SystemExit(143)
+
+    monkeypatch.setattr(Embedded, "_await_answer", told)
+    server = Embedded(place)
+    with pytest.raises(SystemExit):
+        server.start()
+
+    assert server._process is None
+    assert not host.runs_in(server._pid(), server.cluster)
+
+
 def test_data_of_another_major_version_are_refused_with_what_to_do(bare_place: Path) -> None:
     (bare_place / "postgres").mkdir()
     (bare_place / "postgres" / "PG_VERSION").write_text("9\n")
