@@ -51,9 +51,12 @@ class Current(Generic[Made]):
 
     async def _renew(self) -> Made:
         made = await self._make()
-        if self.value is None or self.value.version <= made.version:
-            self.value = made
-            for tell in self.followers:
-                tell(made)
+        last = self.value
+        if last is not None and made.version < last.version:
+            return last
+        self.value = made  # also of the same version: that is taken before a change is committed, and may have been read in between
+        for tell in self.followers:
+            tell(made)
+        if last is None or last.version < made.version:  # who begins to listen reads again what may have changed before, and mostly did not
             log.info("in force", what=self._what, version=made.version)
-        return self.value
+        return made

@@ -1,0 +1,43 @@
+"""What the rules judge by, read when it is first asked for and at each change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from structlog.testing import capture_logs
+
+from ingest.current import Current
+
+
+@dataclass(frozen=True)
+class Shapes:
+    version: int
+    names: tuple[str, ...] = ()
+
+
+def test_what_is_read_again_without_a_change_is_told_once_and_a_change_between_reading_and_listening_is_not_lost() -> None:
+    there = [Shapes(1), Shapes(1, ("committed since under the same number",)), Shapes(2), Shapes(2), Shapes(1)]
+    read = iter(there)
+    told: list[Shapes] = []
+
+    async def make() -> Shapes:
+        return next(read)
+
+    async def changes() -> AsyncIterator[None]:
+        for _ in there[1:]:
+            yield
+
+    async def story() -> None:
+        current = Current("shapes", make, changes)
+        current.followers.append(told.append)
+        assert there[0] == await current.get()
+        await current.listen()
+        assert Shapes(2) == await current.get()
+
+    with capture_logs() as logs:
+        asyncio.run(story())
+
+    assert [("in force", 1), ("in force", 2)] == [(each["event"], each["version"]) for each in logs]
+    assert there[:4] == told, "an older one that comes late is passed over"
