@@ -145,7 +145,10 @@ def track(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="file; standard output when absent")] = None,
     config: Config = None,
 ) -> None:
-    """Write the history of a vehicle or terminal 历史轨迹."""
+    """Write the history of a vehicle or terminal 历史轨迹.
+
+    In CSV, `valid` and `backfill` are true or false, and what is not known is empty.
+    """
     settings = Settings.load(config)
     with database(settings) as url:
         count = write_track(url, who, start=start, stop=stop, form=form, output=output)

@@ -106,7 +106,7 @@ SHOWN: Final[Mapping[str, Callable[[Any], str]]] = {
 def _csv(out: IO[str], _who: str, rows: Iterable[TrackRow]) -> None:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(_values(row) for row in rows)
+    writer.writerows([str(value).lower() if isinstance(value, bool) else value for value in _values(row)] for row in rows)
 
 
 def _geojson(out: IO[str], _who: str, rows: Iterable[TrackRow]) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from dubhe.options import Config, database_of
 from dubhe.shapes import Taken, export_shapes, import_corridors, import_fences, import_stops
+from dubhe.times import shown
 from geofence.datum import Datum
 from storage.geometry import EVERYONE, list_shapes, names_of, remove_shapes, whom_of
+from tracks.week import runs_of_days
 
 File = Annotated[Path, typer.Argument(help="GeoJSON: a FeatureCollection or one Feature")]
 Said = Annotated[
@@ -45,6 +47,9 @@ Replace = Annotated[
 Into = Annotated[Datum, typer.Option("--datum", help="what coordinates to write 输出坐标系: wgs84 (also CGCS2000), gcj02, bd09")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="write it there 输出文件; without it: to the screen")]
 
+WHICH: Final = {"id", "name", "parties"}
+"""Properties that say which shape it is and for whom: columns of their own."""
+EVERY_DAY: Final = range(7)
 NAMED_MAX = 10
 """Of those that a shape is for, in a list; export names all."""
 
@@ -103,18 +108,43 @@ def _some(names: list[str]) -> str:
     return " ".join(names[:NAMED_MAX] + ["…"] * (len(names) > NAMED_MAX))
 
 
+def _rules(feature: dict[str, Any]) -> str:
+    """What a shape is judged by besides its form, in one line: what is at its default is not said; export has all of it."""
+    properties = feature.get("properties") or {}
+    return "; ".join(f"{name}={_rule(value)}" for name, value in properties.items() if name not in WHICH)
+
+
+def _rule(value: Any) -> str:  # noqa: ANN401 - a property of a feature may be anything
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case [{"from": _, "to": _}, *_]:
+            return ", ".join(
+                f"{run} {each['from']}-{each['to']}".strip() for each in value for run in runs_of_days(each.get("days", EVERY_DAY))
+            )
+        case [int() | float(), _, *_]:  # one for each segment
+            return f"{min(value):g}..{max(value):g}"
+        case list():
+            return ", ".join(map(_rule, value))
+        case _:
+            return str(shown(value))
+
+
 def _app(table: str, one: str, about: str) -> typer.Typer:
     """The commands that all three have."""
     app = typer.Typer(help=about, no_args_is_help=True, rich_markup_mode=None)
 
-    @app.command("list", help="List them 列表; tab-separated.")
+    @app.command("list", help="List them 列表; tab-separated. rules 规则: what else is set of each, as import reads it, times in UTC+8.")
     def list_(config: Config = None) -> None:
         with database_of(config) as url:
             rows, names = list_shapes(url, table), names_of(url, table)
-        typer.echo("id\tname\tshape\tterminals\tparties")
+        typer.echo("id\tname\tshape\tterminals\tparties\trules")
         for row in rows:
             count = "all" if row.terminals is None else str(len(row.terminals))
-            typer.echo(f"{row.id}\t{row.name}\t{row.feature['geometry']['type']}\t{count}\t{_some(names.get(row.id, []))}")
+            cells = (str(row.id), row.name, row.feature["geometry"]["type"], count, _some(names.get(row.id, [])), _rules(row.feature))
+            typer.echo("\t".join(cells))
 
     @app.command(
         "export",

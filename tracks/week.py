@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta, timezone
 from typing import Final, NamedTuple
 
@@ -53,6 +53,20 @@ def _window(text: str) -> Window:
     last = DAYS.index(found["last"] or found["first"] or "sun")
     days = frozenset((first + nth) % len(DAYS) for nth in range((last - first) % len(DAYS) + 1))
     return Window(days, _minute(found["start"]), _minute(found["stop"]))
+
+
+def runs_of_days(days: Collection[int]) -> list[str]:
+    """Days of the week (Monday 0) as `windows_of` reads them: `mon-fri`, one for each run of days; empty for every day."""
+    if len(set(days)) == len(DAYS):
+        return [""]
+    runs = []
+    for first in sorted(set(days)):
+        if (first - 1) % len(DAYS) not in days:
+            last = first
+            while (last + 1) % len(DAYS) in days:
+                last = (last + 1) % len(DAYS)
+            runs.append(DAYS[first] + (f"-{DAYS[last]}" if last != first else ""))
+    return runs
 
 
 def _minute(clock: str) -> int:

@@ -195,6 +195,26 @@ def test_a_list_names_whom_shapes_are_for(dubhe: Dubhe, entered: Entered) -> Non
     assert ["line:71路", ""] == [line.split("\t")[4] for line in dubhe("fence", "list")[1].splitlines()[1:]]
 
 
+def test_a_list_says_what_shapes_are_judged_by(dubhe: Dubhe, entered: Entered) -> None:
+    fences = feature("Point", LINE[0], radius_m=120, day_kmh=30, night_kmh=22.5, dwell_s=60, windows="mon-fri 07:00-19:00, sat 08:00-12:00")
+    entered("fence", fences, feature("Polygon", [RING], stay="in", valid_from="2026-01-01", valid_until="2026-12-31"))
+    entered("fence", feature("Polygon", [RING]))
+    entered(
+        "corridor", feature("LineString", LINE, name="71路", half_width_m=[40, 60], limit_kmh=50, directed=False, windows="22:00-05:00")
+    )
+    entered("corridor", feature("LineString", LINE, half_width_m=45, detour_of=["71路", 1], approver="王"))
+    fences, corridors = ([line.split("\t")[5] for line in dubhe(noun, "list")[1].splitlines()] for noun in ("fence", "corridor"))
+
+    assert fences[0] == "rules"
+    assert set(fences[1].split("; ")) == {
+        "radius_m=120", "day_kmh=30", "night_kmh=22.5", "dwell_s=60", "windows=mon-fri 07:00-19:00, sat 08:00-12:00"
+    }  # fmt: skip
+    assert set(fences[2].split("; ")) == {"stay=in", "valid_from=2026-01-01T00:00:00+08:00", "valid_until=2027-01-01T00:00:00+08:00"}
+    assert fences[3] == ""
+    assert set(corridors[1].split("; ")) == {"half_width_m=40..60", "limit_kmh=50", "directed=false", "windows=22:00-05:00"}
+    assert set(corridors[2].split("; ")) == {"half_width_m=45", "detour_of=71路, 1", "approver=王"}
+
+
 def test_whom_a_shape_is_for_stays_when_it_is_replaced_unless_it_is_said(dubhe: Dubhe, entered: Entered, database_url: str) -> None:
     for line in ("71路", "72路"):
         dubhe("line", "add", line)

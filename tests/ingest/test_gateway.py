@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dubhe.export import write_track
+from firmware_sim.recordings import read_csv
 from fix_db import rows
 from fix_terminals import until
 from fix_worker import Raw, batch, play, report, worker
@@ -790,12 +791,13 @@ def test_what_is_wrong_with_a_fix_is_stored_with_it_also_without_shapes(database
     file = tmp_path / "track.csv"
     write_track(database_url, "13800138000", start="2026-11-24", stop="2026-11-25", form="csv", output=file)
     with file.open(encoding="utf-8", newline="") as lines:
-        words = [row["quality"] for row in csv.DictReader(lines)]
+        words = [(row["valid"], row["quality"]) for row in csv.DictReader(lines)]
 
     assert [(0,), (int(Quality.NOT_POSITIONED),), (int(Quality.OUTSIDE_CHINA),)] == rows(
         database_url, "SELECT quality FROM fixes ORDER BY time"
     )
-    assert ["", "not_positioned", "outside_china"] == words
+    assert [("true", ""), ("false", "not_positioned"), ("true", "outside_china")] == words
+    assert [True, False, True] == [fix.valid for fix in read_csv(file)]
 
 
 def test_a_frame_too_long_closes_the_link_however_tcp_cuts_it(database_url: str) -> None:

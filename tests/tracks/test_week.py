@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 
-from tracks.week import DAY_MINUTES, Window, calendar, windows_of
+from tracks.week import DAY_MINUTES, Window, calendar, runs_of_days, windows_of
 
 EVERY_DAY = frozenset(range(7))
 
@@ -26,6 +28,14 @@ def test_windows_are_read(text: str, windows: list[Window]) -> None:
 def test_what_is_no_window_is_said(text: str) -> None:
     with pytest.raises(ValueError, match=r"no|is not"):
         windows_of(text)
+
+
+@pytest.mark.parametrize("days", [set(each) for n in range(1, 8) for each in combinations(range(7), n)])
+def test_days_written_out_are_read_as_the_same(days: set[int]) -> None:
+    read = windows_of(", ".join(f"{run} 05:30-22:00".strip() for run in runs_of_days(days)))
+
+    assert days == {day for window in read for day in window.days}
+    assert len(days) == sum(len(window.days) for window in read)
 
 
 def test_a_window_past_midnight_ends_on_the_next_day_and_past_sunday_on_monday() -> None:
