@@ -7,6 +7,7 @@ one another, and so do their lists. Distances are taken in the plane at the plac
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Self
 
 import numpy as np
@@ -19,6 +20,8 @@ from tracks.track import expand
 
 STRIPS_PER_ROOT: Final = 2
 """Strips of a polygon: so many times the root of its edges, that edges which touch all of them still have room."""
+EDGES_AT_ONCE: Final = 1 << 16
+"""So many are looked at together, or those of one place: far away from a border of 10 000 edges, each place asks for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +77,23 @@ class Edges:
 
     def away_m(self, polygon: Index, lon: Degrees, lat: Degrees, reach_m: float | Metres) -> Metres:
         """Metres from each place to the nearest edge of the polygon beside it; where that is further than `reach_m`, something further."""
+        reach_deg = reach_m / metres_per_degree(lat)[1]
+        low, high = self._strip(polygon, lat - reach_deg), self._strip(polygon, lat + reach_deg)
+        portion = np.cumsum(self.first[high + 1] - self.first[low]) // EDGES_AT_ONCE
+        cuts = [0, *(np.flatnonzero(np.diff(portion)) + 1).tolist(), len(polygon)]
+        return np.concatenate([self._nearest_m(low[a:b], high[a:b], lon[a:b], lat[a:b]) for a, b in pairwise(cuts)])
+
+    def _nearest_m(self, low: Index, high: Index, lon: Degrees, lat: Degrees) -> Metres:
+        """Metres from each place to the nearest edge in the strips `low` to `high`."""
         east, north = metres_per_degree(lat)
-        which, edge, count = self._listed(self._strip(polygon, lat - reach_m / north), self._strip(polygon, lat + reach_m / north))
+        which, edge, count = self._listed(low, high)
         here_lon, here_lat, east, north = (each.take(which) for each in (lon, lat, east, north))
         x, y = (self.lon.take(edge) - here_lon) * east, (self.lat.take(edge) - here_lat) * north
         end_x, end_y = (self.lon.take(edge + 1) - here_lon) * east, (self.lat.take(edge + 1) - here_lat) * north
         dx, dy = end_x - x, end_y - y
         part = np.minimum(np.maximum(-(x * dx + y * dy) / np.maximum(dx * dx + dy * dy, 1e-12), 0.0), 1.0)
         away2 = (x + part * dx) ** 2 + (y + part * dy) ** 2
-        return np.sqrt(np.minimum.reduceat(away2, np.cumsum(count) - count)) if len(polygon) else np.empty(0)
+        return np.sqrt(np.minimum.reduceat(away2, np.cumsum(count) - count)) if len(lon) else np.empty(0)
 
     def _listed(self, low: Index, high: Index) -> tuple[Index, NDArray[np.int32], Index]:
         """The edges in the strips `low` to `high`, and which element of those each is for; and how many there are for each."""

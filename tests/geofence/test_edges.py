@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import shapely
@@ -62,3 +64,17 @@ def test_nothing_is_asked_of_no_polygons() -> None:
 
     assert [] == edges.holds(none, np.empty(0), np.empty(0)).tolist()
     assert [] == edges.away_m(none, np.empty(0), np.empty(0), 30.0).tolist()
+
+
+def test_how_far_it_is_to_a_border_of_ten_thousand_edges_takes_no_more_room_for_many_places_than_for_one() -> None:
+    angle = np.linspace(0, 2 * np.pi, 10_000, endpoint=False)
+    zone = np.array([shapely.Polygon(np.stack((110 + np.cos(angle), 30 + np.sin(angle)), axis=1))])
+    edges, lon, lat = Edges.of(zone), np.full(300, 112.0), np.linspace(29, 31, 300)
+    tracemalloc.start()
+    away_m = edges.away_m(np.zeros(300, np.int64), lon, lat, np.inf)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes < 20_000_000  # a column of all edges for all places is 24 MB
+    assert _plain_m(zone[0], 112.0, 29.0) == pytest.approx(away_m[0], abs=1e-3)
+    assert _plain_m(zone[0], 112.0, 31.0) == pytest.approx(away_m[-1], abs=1e-3)
