@@ -2,7 +2,7 @@
 
 The event loop's transports read one socket after another and call Python for each. Here the loop hears that some sockets have something,
 all of them are read by one system call (`aio.py`), and whole packets, which nearly all are, go on together. The rest goes the plain way,
-link by link: what ends within a frame, what is longer than the room; and where there is no more to come, the transport finds out why.
+link by link: what ends within a frame, what is longer than the room; and where there is no more to come, the link is told.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Stream(Link, Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what has come, whole or not."""
 
-    def end_received(self) -> None:
-        """Nothing more will come, or reading fails: the inbox is to be left."""
+    def end_received(self, error: int) -> None:
+        """Nothing more will come (0), or reading has failed (errno): the inbox is to be left."""
 
 
 class Inbox:
@@ -76,15 +76,13 @@ class Inbox:
         stop, ticket = start + count, self._ticket[descriptor]
         whole = (count > 0) & (count <= self._bytes_max) & ~self._links.unfinished[ticket & SLOT_MASK]
         whole &= room[stop - 1] == FLAG
-        other = [
-            (self._streams[int(descriptor[row])], room[start[row] : stop[row]].tobytes(), int(count[row])) for row in np.flatnonzero(~whole)
-        ]
+        other = [(self._streams[int(descriptor[row])], int(start[row]), int(count[row])) for row in np.flatnonzero(~whole)]
         self._gather.add_many(Spans(room, start[whole], stop[whole]).packed(), ticket[whole], now_us(), self._links)
-        for stream, data, size in other:
+        for stream, begin, size in other:
             if size > 0:
-                stream.data_received(data)
+                stream.data_received(room[begin : begin + size].tobytes())
             elif size != NOTHING:
-                stream.end_received()
+                stream.end_received(-size)
         for each in descriptor[(count == ROOM_BYTES) | (told["events"] != select.EPOLLIN)].tolist():
             if each in self._streams:  # there may be more, or an end, of which nothing more is told
                 self._ready.modify(each, ONCE)

@@ -132,8 +132,12 @@ class TcpLink(asyncio.Protocol):
         else:
             self._inbox.leave(self._socket.fileno())
 
-    def end_received(self) -> None:
-        """There is no more to read: the transport finds out why, and tells `connection_lost`."""
+    def end_received(self, error: int) -> None:
+        """There is no more to read (0), which the transport finds too; or an error (errno), which a socket tells only once."""
+        if error:
+            self._leave("network")
+            self._transport.abort()
+            return
         self._hear(on=False)
         self._inbox = None
         self._hear(on=True)

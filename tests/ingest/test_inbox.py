@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -186,5 +187,22 @@ def test_a_frame_that_never_ends_closes_its_link_and_no_other() -> None:
             await until(lambda: door.porter.closed == {"oversize": 1})
             good[1].write(b"\x7egood\x7e")
             await door.take(lambda: [packet for _, packet in door.told] == [b"\x7e", b"\x7egood\x7e"])
+
+    play(story())
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_connection_that_broke_is_counted_as_the_networks_doing(*, together: bool) -> None:
+    async def story() -> None:
+        door = Door(together=together)
+        async with door.open() as port:
+            _, writer = await connect(port)
+            writer.write(b"\x7ekept\x7e")
+            await door.take(lambda: len(door.told) == 1)
+            linger = struct.pack("ii", 1, 0)  # close by a reset
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+            await until(lambda: len(door.links) == 0)
+            assert door.porter.closed == {"network": 1}
 
     play(story())
