@@ -7,7 +7,7 @@ All are in the comparable form of the terminal's edition, so what is alike there
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -15,7 +15,7 @@ from typing import Any, Final
 from dubhe.areas import Area
 from protocols.errors import ProtocolError
 from protocols.jt808.kept import Kept, alike, differences, kept
-from storage.areas import SentArea
+from storage.areas import Queued, SentArea
 
 NOUNS: Final = {"circle": "fence", "rectangle": "fence", "polygon": "fence", "route": "corridor"}
 """What an area of each kind is at the server."""
@@ -27,6 +27,7 @@ class State(StrEnum):
     SAME = "same"
     CHANGED = "changed here since"
     NEVER_SENT = "never sent"
+    WAITING = "waiting for the terminal"
     RECALLED = "recalled"
     NOT_CONFIRMED = "not confirmed"
     MISSING = "missing at the terminal"
@@ -37,7 +38,7 @@ class State(StrEnum):
     @property
     def drifts(self) -> bool:
         """What was sent and not recalled, or is there, is not as it should be."""
-        return self not in {State.SAME, State.NEVER_SENT, State.RECALLED, State.CANNOT}
+        return self not in {State.SAME, State.NEVER_SENT, State.WAITING, State.RECALLED, State.CANNOT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Standing:
     here: Kept | None = None
     kept: Kept | None = None
     there: Kept | None = None
+    queued: Queued | None = None
+    """What is still to be said of it to a terminal that is offline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,17 @@ Key = tuple[str, int]
 """Noun and id."""
 
 
-def standings(edition: int, here: Mapping[Key, Here], sent: Sequence[SentArea], there: Mapping[str, Mapping[int, Kept]]) -> list[Standing]:
-    """Each area that is at either end, by noun and id. `there` has the kinds that the terminal was asked for, and what it listed."""
+def standings(
+    edition: int,
+    here: Mapping[Key, Here],
+    sent: Sequence[SentArea],
+    there: Mapping[str, Mapping[int, Kept]],
+    queued: Mapping[tuple[str, int], Queued],
+) -> list[Standing]:
+    """Each area that is at either end or on its way, by noun and id.
+
+    `there` has the kinds that the terminal was asked for, and what it listed; `queued` what waits, by kind and id.
+    """
     rows = {(row.kind, row.area_id): row for row in sent if row.removed_at is None}
     recalled = {(NOUNS[row.kind], row.area_id): row for row in sorted(sent, key=lambda row: row.sent_at) if row.removed_at is not None}
     places = rows.keys() | {(kind, number) for kind, areas in there.items() for number in areas}
@@ -81,7 +93,17 @@ def standings(edition: int, here: Mapping[Key, Here], sent: Sequence[SentArea], 
     for kind, number in places:
         server = here.get((NOUNS[kind], number))
         found.append(_standing(edition, (kind, number), server, rows.get((kind, number)), there.get(kind)))
-    return sorted(found, key=lambda each: (each.noun, each.id, each.kind))
+    on_their_way = {place for place, waits in queued.items() if waits.sets} - {(each.kind, each.id) for each in found}
+    for kind, number in on_their_way:  # of a shape that was removed, or became of another kind, since
+        name = here[key].name if (key := (NOUNS[kind], number)) in here else ""
+        found.append(Standing(*key, kind, name, State.NEVER_SENT, ""))
+    return sorted((_waiting(each, queued.get((each.kind, each.id))) for each in found), key=lambda each: (each.noun, each.id, each.kind))
+
+
+def _waiting(each: Standing, queued: Queued | None) -> Standing:
+    """The same with what waits for the terminal; what it keeps already is judged as it is until then."""
+    coming = queued is not None and queued.sets and each.state in {State.NEVER_SENT, State.RECALLED}
+    return replace(each, state=State.WAITING if coming else each.state, queued=queued)
 
 
 def _absent(key: Key, here: Here, last: SentArea | None) -> Standing:

@@ -18,7 +18,7 @@ from dubhe.times import local, stamp
 from ingest.settings import Settings
 from protocols.jt808.header import V2019
 from protocols.jt808.kept import Kept
-from storage.areas import holders, sent_areas
+from storage.areas import Queued, holders, queued_areas, sent_areas
 from storage.geometry import ShapeRow, list_shapes
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="ids, as list shows them 编号")]
@@ -42,6 +42,7 @@ CHINESE: Final = {
     State.SAME: "一致",
     State.CHANGED: "服务端已更改",
     State.NEVER_SENT: "未下发",
+    State.WAITING: "等待终端上线",
     State.RECALLED: "已撤回",
     State.NOT_CONFIRMED: "未确认",
     State.MISSING: "终端缺失",
@@ -121,7 +122,9 @@ def areas(
     """Compare the fences and corridors of a terminal with what it keeps 核对终端围栏与线路.
 
     Without --ask, and with terminals before 2019, which cannot be asked, they are compared with what it last said ok to.
-    Exit status: 0 no drift, 1 drift (or it was asked and did not say). What was never sent, or was recalled, is no drift.
+    What is queued for a terminal that is offline is said, with since and until when it waits (UTC+8).
+
+    Exit status: 0 no drift, 1 drift (or it was asked and did not say). What was never sent, waits to be sent, or was recalled, is no drift.
     """
     good = True
     settings = Settings.load(config)
@@ -137,8 +140,9 @@ def areas(
 def _compared(keeper: Keeper, there: Mapping[str, Mapping[int, Kept]], tolerance_m: float) -> list[Standing]:
     """How all stands that is meant for the terminal, was ever sent to it, or is there."""
     edition = V2019 if there else keeper.edition
-    sent = sent_areas(keeper.url, keeper.holder.id)
-    found = {(NOUNS[row.kind], row.area_id) for row in sent} | {(NOUNS[kind], number) for kind in there for number in there[kind]}
+    sent, queued = sent_areas(keeper.url, keeper.holder.id), queued_areas(keeper.url, keeper.holder.id)
+    found = {(NOUNS[kind], number) for kind, number in queued}
+    found |= {(NOUNS[row.kind], row.area_id) for row in sent} | {(NOUNS[kind], number) for kind in there for number in there[kind]}
     here: dict[Key, Here] = {}
     for noun, table in TABLES.items():
         among = list_shapes(keeper.url, table)
@@ -148,7 +152,7 @@ def _compared(keeper: Keeper, there: Mapping[str, Mapping[int, Kept]], tolerance
                     here[noun, row.id] = Here(row.name, area_of(thing_of(noun, row, among), edition, tolerance_m, keeper.zone_s))
                 except CannotKeep as error:
                     here[noun, row.id] = Here(row.name, None, str(error))
-    return standings(edition, here, sent, there)
+    return standings(edition, here, sent, there, queued)
 
 
 def _chosen(noun: str, among: Sequence[ShapeRow], ids: Sequence[int]) -> list[ShapeRow]:
@@ -179,5 +183,14 @@ def _show(terminal: str, found: Sequence[Standing], silent: str, *, as_json: boo
         return
     typer.echo("area\tkind\tname\tsent\tconfirmed\tstate")
     for each in found:
-        state = f"{each.state} {CHINESE[each.state]}" + (f": {each.why}" if each.why else "")
+        state = "; ".join(
+            filter(None, (f"{each.state} {CHINESE[each.state]}" + (f": {each.why}" if each.why else ""), _on_its_way(each.queued)))
+        )
         typer.echo("\t".join((f"{each.noun} {each.id}", each.kind, each.name, local(each.sent_at), local(each.confirmed_at), state)))
+
+
+def _on_its_way(queued: Queued | None) -> str:
+    if queued is None:
+        return ""
+    what = "setting 设置" if queued.sets else "deletion 删除"
+    return f"its {what} is queued 排队 since {local(queued.since)} until {local(queued.until)}"

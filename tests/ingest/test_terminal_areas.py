@@ -185,10 +185,46 @@ def test_an_offline_terminal_gets_nothing_without_an_expiry_and_all_of_it_with_o
 
             status, (told,) = await run("fence", "push", "2", "--to", "沪A38000", "--expires-s", "600")
             assert (status, told["state"]) == (0, "queued")
-            assert (await states(run))[1]["fence 2"] == State.NEVER_SENT
+            assert (await states(run))[1]["fence 2"] == State.WAITING
             async with online(port):
                 await until(lambda: rows(database_url, "SELECT result FROM terminal_areas") == [("ok",)])
                 assert (await states(run))[1]["fence 2"] == State.SAME
+
+    play(story())
+
+
+def test_what_is_queued_is_said_with_since_and_until_when_it_waits(database_url: str, run: Run, dubhe: Dubhe) -> None:
+    shapes(database_url)
+    add_terminal(database_url, NAME)
+
+    async def standing(which: int) -> tuple[str, bool | None]:
+        _, lines = await run("terminal", "areas", NAME)
+        told = next(each for each in lines if each["id"] == which and each["noun"] == "fence")
+        return told["state"], told["queued"] and told["queued"]["sets"]
+
+    async def story() -> None:
+        async with worker(database_url, **LENIENT) as (_, port):
+            async with online(port):
+                assert (await run("fence", "push", "1", "--to", NAME))[0] == 0
+            await until(lambda: rows(database_url, "SELECT count(*) FROM sessions") == [(0,)])
+            change(database_url, 300)
+            assert (State.CHANGED, None) == await standing(1)
+            for verb, whom, sets in (("push", "--to", True), ("recall", "--from", False)):
+                assert (await run("fence", verb, "1", whom, NAME, "--expires-s", "600"))[0] == 0
+                assert (State.CHANGED, sets) == await standing(1), "until it comes the terminal keeps what it had"
+
+            assert (await run("fence", "push", "2", "--to", NAME, "--expires-s", "600"))[0] == 0
+            rows(database_url, "UPDATE commands SET created_at = '2026-11-24T00:00Z', expires_at = '2099-11-25T00:00Z' RETURNING id")
+            assert (State.WAITING, True) == await standing(2)
+            told = (await asyncio.to_thread(dubhe, "terminal", "areas", NAME))[1]
+            waits = "queued 排队 since 2026-11-24T08:00:00+08:00 until 2099-11-25T08:00:00+08:00"
+            assert f"waiting for the terminal 等待终端上线; its setting 设置 is {waits}" in told
+            assert f"its deletion 删除 is {waits}" in told
+
+            rows(database_url, "DELETE FROM fences WHERE id = 2 RETURNING id")
+            assert (State.WAITING, True) == await standing(2), "it is on its way all the same"
+            rows(database_url, "UPDATE commands SET expires_at = now() RETURNING id")
+            assert (State.CHANGED, None) == await standing(1)
 
     play(story())
 
