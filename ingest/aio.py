@@ -51,6 +51,8 @@ REQUEST: Final = np.dtype(
     ]
 )
 """`struct iocb` on a little-endian machine; `data` comes back with the result."""
+COME, URGENT, HANG_UP, EDGE = 0x001, 0x002, 0x2000, 1 << 31
+"""EPOLLIN, EPOLLPRI, EPOLLRDHUP, EPOLLET of `sys/epoll.h`: `select` has these names on Linux alone, and the gateway runs elsewhere too."""
 OFFSET, ITEM = (4, 12) if platform.machine() == "x86_64" else (8, 16)
 READY: Final = np.dtype({"names": ["events", "descriptor"], "formats": ["u4", "i4"], "offsets": [0, OFFSET], "itemsize": ITEM})
 """`struct epoll_event` (epoll_ctl(2)), which is packed on that machine alone."""

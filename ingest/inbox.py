@@ -15,14 +15,14 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from ingest.aio import ROOM_BYTES, STRIDE_BYTES, Aio, ready
+from ingest.aio import COME, EDGE, HANG_UP, ROOM_BYTES, STRIDE_BYTES, URGENT, Aio, ready
 from ingest.gather import Gather, now_us
 from ingest.links import NOBODY, SLOT_MASK, Link, LinkTable
 from protocols.jt808.framing import FLAG
 from tracks.spans import Spans
 
 NOTHING: Final = -errno.EAGAIN
-ONCE: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+ONCE: Final = COME | URGENT | HANG_UP | EDGE
 """Tell of a socket when something comes, and not again until more does: else the kernel looks at each a second time, to find it empty."""
 
 
@@ -83,8 +83,8 @@ class Inbox:
                 stream.data_received(room[begin : begin + size].tobytes())
             elif size != NOTHING:
                 stream.end_received(-size)
-        for each in descriptor[(count == ROOM_BYTES) | (told["events"] != select.EPOLLIN)].tolist():
-            if each in self._streams:  # there may be more, or an end, of which nothing more is told
+        for each in descriptor[(count == ROOM_BYTES) | (told["events"] != COME)].tolist():
+            if each in self._streams:  # there may be more, behind an urgent byte too, or an end, of which nothing more is told
                 self._ready.modify(each, ONCE)
 
     def close(self) -> None:

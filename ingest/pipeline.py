@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from geofence.quality import faults
 from ingest import receipts
-from ingest.aio import Aio
+from ingest.aio import LIST_MAX, Aio
 from ingest.conversation import Spoken
 from ingest.gather import Gather, Gathered, now_us
 from ingest.reading import Read, Reader
@@ -46,6 +46,7 @@ DATABASE_AWAY: Final = "database away"
 
 LINKS_PER_TURN: Final = 512
 """Links answered before the loop looks at its sockets again: about 3 ms (2-core VM, 2026-11)."""
+assert LINKS_PER_TURN <= LIST_MAX, "they are answered by one system call"
 
 Given = ParamSpec("Given")
 Got = TypeVar("Got")

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -206,3 +208,42 @@ def test_a_connection_that_broke_is_counted_as_the_networks_doing(*, together: b
             assert door.porter.closed == {"network": 1}
 
     play(story())
+
+
+def test_more_connections_than_one_call_reads_are_all_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.aio.LIST_MAX", 3)
+
+    async def story() -> None:
+        door = Door(together=True)
+        async with door.open() as port:
+            writers = [(await connect(port))[1] for _ in range(40)]
+            for turn in range(20):
+                for writer in writers:
+                    writer.write(b"\x7e%02d\x7e" % turn)
+                await asyncio.sleep(0)
+            await door.take(lambda: sum(len(packet) for _, packet in door.told) == 40 * 20 * 4)
+            assert list(door.said().values()) == [b"".join(b"\x7e%02d\x7e" % turn for turn in range(20))] * 40
+
+    play(story())
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_follows_a_byte_that_is_marked_as_urgent_is_read(*, together: bool) -> None:
+    async def story() -> None:
+        door = Door(together=together)
+        async with door.open() as port:
+            _, writer = await connect(port)
+            await until(lambda: len(door.links) == 1)
+            peer = writer.get_extra_info("socket").dup()
+            for said, flags in ((b"\x7ebefore\x7e", 0), (b"!", socket.MSG_OOB), (b"\x7eafter\x7e", 0)):
+                peer.send(said, flags)  # all of it before anyone looks; a read ends at the mark
+            peer.close()
+            await door.take(lambda: b"".join(packet for _, packet in door.told) == b"\x7ebefore\x7e\x7eafter\x7e")
+
+    play(story())
+
+
+def test_a_system_without_epoll_can_run_the_gateway() -> None:
+    hide = "import select; [delattr(select, each) for each in dir(select) if 'epoll' in each.lower()]"
+    code = f"{hide}; import ingest.worker"
+    subprocess.run([sys.executable, "-c", code], check=True)
