@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 
 from geofence.corridors import Corridor
-from geofence.fences import FOREVER, Circle, Fence, Line, Points, Polygon, Stay
-from geofence.outline import Holed, bends, outline
+from geofence.fences import FOREVER, Circle, Fence, Line, MultiPolygon, Points, Polygon, Stay
+from geofence.outline import Holed, Parted, bends, outline
 from protocols.adapters import GMT8
 from protocols.errors import ProtocolError
 from protocols.jt808.fixes import GMT8_S
@@ -43,6 +43,10 @@ ALARMS: Final = {
 }
 """Whom the terminal warns, by what the fence asks."""
 ROUTE_ALARMS: Final = ["alarm_driver_on_exit", "alarm_platform_on_exit"]
+
+
+CUT: Final = "the server watches it all the same; unless it is one to stay in, it may be cut into several fences"
+"""Who has to stay in several fences has to be in all of them at once."""
 
 
 class CannotKeep(ValueError):  # noqa: N818 - an answer, not a mistake
@@ -82,7 +86,7 @@ def _area(fence: Fence, edition: int, tolerance_m: float, zone_s: int) -> tuple[
     return kind, {"attribute": ALARMS[fence.stay], **geometry, **_hours(fence, zone_s), **limit}
 
 
-def _geometry(shape: Circle | Line | Polygon, tolerance_m: float) -> tuple[str, dict[str, Any]]:
+def _geometry(shape: Circle | Line | Polygon | MultiPolygon, tolerance_m: float) -> tuple[str, dict[str, Any]]:
     match shape:
         case Circle(lon, lat, radius_m):
             return "circle", {"lat": lat, "lon": lon, "radius_m": round(radius_m)}
@@ -92,7 +96,10 @@ def _geometry(shape: Circle | Line | Polygon, tolerance_m: float) -> tuple[str, 
     try:
         ring = outline(shape, POINTS_MAX, tolerance_m)
     except Holed:
-        msg = "it has a hole, and a terminal's polygon has none: cut it into several fences 多边形有孔洞"
+        msg = f"it has a hole, and a terminal's polygon has none: {CUT} 多边形有孔洞，由平台判定"
+        raise CannotKeep(msg) from None
+    except Parted:
+        msg = f"it has parts that lie apart, and a terminal's polygon is one piece: {CUT} 围栏由多块组成，由平台判定"
         raise CannotKeep(msg) from None
     _check_count(len(ring), tolerance_m)
     return "polygon", {"vertices": [{"lat": lat, "lon": lon} for lon, lat in ring]}

@@ -184,7 +184,13 @@ stop_app = _app("stops", "stops", "Stops 站点: arrivals and departures.")
 def import_fence(
     file: File, datum: Said, *, whom: For = None, everyone: All = False, replacing: Replace = False, config: Config = None
 ) -> None:
-    """Enter fences 导入围栏: a Polygon, a Point with radius_m, a LineString with width_m.
+    """Enter fences 导入围栏: a Polygon or MultiPolygon, a Point with radius_m, a LineString with width_m.
+
+    A MultiPolygon is one fence 多块区域为一个围栏: who is in any part is inside, what lies between parts is outside. Parts may touch
+    and overlap.
+
+    stay=in asks to be inside 须在区内. A vehicle that has several such fences has to be in all of them at once 须同时在所有区内; where any
+    one will do, draw one feature with several parts 任一即可时请画为一个 MultiPolygon.
 
     Properties: name, stay (free, out, in), day_kmh, night_kmh, dwell_s, margin_m, valid_from, valid_until (a day alone is
     the last), windows. Others are not read, with a warning 未识别的属性会提示.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from geofence import geojson
 from geofence.corridors import Corridor, Detour
 from geofence.datum import Datum
-from geofence.fences import Fence
+from geofence.fences import Fence, shape_of
 from geofence.stops import Stop
 from geofence.unread import unread
 from storage.geometry import (
@@ -114,7 +114,7 @@ def _with_corridors(made: Sequence[Corridor | Detour], stored: Sequence[ShapeRow
 
 
 def _doubts_about_fences(url: str, made: Sequence[Fence], datum: Datum, terminals: Sequence[int] | None) -> list[str]:
-    lon, lat = _near(*recent_positions(url, terminals), [point for fence in made for point in _points_of(fence)])
+    lon, lat = _near(*recent_positions(url, terminals), [corner for fence in made for corner in _corners_of(fence)])
     fit = geojson.fit_of_fences(made, datum, lon, lat) if len(lon) >= FITTED_MIN else None
     return [fit.warning] if fit and fit.best != datum and fit.warning else []
 
@@ -140,11 +140,10 @@ DOUBTS: Final[Mapping[str, Callable[[str, Sequence[Any], Datum, Sequence[int] | 
 }  # fmt: skip
 
 
-def _points_of(fence: Fence) -> list[tuple[float, float]]:
-    """The places that a fence's feature names, in WGS-84."""
-    at = geojson.document([fence], Datum.WGS84)["features"][0]["geometry"]["coordinates"]
-    flat = np.array([each for ring in at for each in ring] if np.ndim(at[0]) == 2 else np.atleast_2d(at), np.float64)  # noqa: PLR2004 - rings
-    return [(float(lon), float(lat)) for lon, lat in flat]
+def _corners_of(fence: Fence) -> list[tuple[float, float]]:
+    """Two corners of the box around a fence."""
+    west, south, east, north = shape_of(fence).bounds
+    return [(west, south), (east, north)]
 
 
 def _near(lon: Degrees, lat: Degrees, points: Sequence[tuple[float, float]]) -> tuple[Degrees, Degrees]:

@@ -44,11 +44,12 @@ class Edges:
 
     @classmethod
     def of(cls, polygons: NDArray[np.object_]) -> Self:
-        """The edges of polygons, whose holes have edges too."""
-        rings, whose = shapely.get_rings(polygons, return_index=True)
+        """The edges of polygons, whose holes and parts have edges too."""
+        parts, whole = shapely.get_parts(polygons, return_index=True)
+        rings, part = shapely.get_rings(parts, return_index=True)
         ends, ring = shapely.get_coordinates(rings, return_index=True)
         edge = np.flatnonzero(ring[1:] == ring[:-1])
-        polygon = whose[ring[edge]]
+        polygon = whole[part[ring[edge]]]
         _, south, _, north = shapely.bounds(polygons).reshape(-1, 4).T
         count = np.ceil(STRIPS_PER_ROOT * np.sqrt(np.bincount(polygon, minlength=len(polygons)))).astype(np.int64)
         scale, strips = count / (north - south), np.append(0, np.cumsum(count))
@@ -84,7 +85,7 @@ class Edges:
         return np.concatenate([self._nearest_m(low[a:b], high[a:b], lon[a:b], lat[a:b]) for a, b in pairwise(cuts)])
 
     def _nearest_m(self, low: Index, high: Index, lon: Degrees, lat: Degrees) -> Metres:
-        """Metres from each place to the nearest edge in the strips `low` to `high`."""
+        """Metres from each place to the nearest edge in the strips `low` to `high`; infinite where they have none."""
         east, north = metres_per_degree(lat)
         which, edge, count = self._listed(low, high)
         here_lon, here_lat, east, north = (each.take(which) for each in (lon, lat, east, north))
@@ -93,7 +94,10 @@ class Edges:
         dx, dy = end_x - x, end_y - y
         part = np.minimum(np.maximum(-(x * dx + y * dy) / np.maximum(dx * dx + dy * dy, 1e-12), 0.0), 1.0)
         away2 = (x + part * dx) ** 2 + (y + part * dy) ** 2
-        return np.sqrt(np.minimum.reduceat(away2, np.cumsum(count) - count)) if len(lon) else np.empty(0)
+        nearest_m, some = np.full(len(lon), np.inf), np.flatnonzero(count)
+        if len(some):
+            nearest_m[some] = np.sqrt(np.minimum.reduceat(away2, (np.cumsum(count) - count)[some]))
+        return nearest_m
 
     def _listed(self, low: Index, high: Index) -> tuple[Index, NDArray[np.int32], Index]:
         """The edges in the strips `low` to `high`, and which element of those each is for; and how many there are for each."""
@@ -102,7 +106,7 @@ class Edges:
         return which, self.edge.take(first.take(which) + nth), count
 
     def _strip(self, polygon: Index, lat: Degrees) -> Index:
-        """The strip of the polygon that the latitude lies in, or the last on its side. A ring crosses every strip."""
+        """The strip of the polygon that the latitude lies in, or the last on its side. Only between parts is one without edges."""
         last: Index = self.strips[polygon + 1] - self.strips[polygon] - 1
         nth = np.minimum(np.maximum((lat - self.south[polygon]) * self.scale[polygon], 0), last)
         return self.strips[polygon] + nth.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Fences: circles, rectangles, polygons with holes, lines with a width; whom they are meant for, when, and what holds inside.
+"""Fences: circles, rectangles, polygons with holes, several polygons as one, lines with a width; for whom, when, and what holds inside.
 
 A `FenceIndex` is immutable and has the fences as columns. Its one hard question, which fix lies in which fence, is one look into the
 cells that their boxes touch, for a whole batch, and an exact test of the few it finds; a circle is tested by its distance on the ellipsoid.
@@ -32,6 +32,8 @@ DEEP_M: Final = 30.0
 ARC_STEPS: Final = 16
 """Chords per quarter of a circle where a line's buffer turns: it falls short by 0.12 % of half the width."""
 
+BORDER_DEG: Final = 1e-9
+"""Polygons no further apart than 0.1 mm touch: a common border comes out of another datum twice, and not quite the same."""
 METRES_PER_DEGREE_MAX: Final = 111_700.0
 """Of latitude, at the poles."""
 
@@ -82,7 +84,19 @@ class Polygon:
         return cls([[(west, south), (east, south), (east, north), (west, north), (west, south)]])
 
 
-Shape = Circle | Line | Polygon
+@dataclass(frozen=True, slots=True)
+class MultiPolygon:
+    """All that lies in any of its polygons, which may touch and overlap: borders between them are none.
+
+    What lies between them is outside, as a hole is. Who is inside at one fix and at the next has not left, whether both lie in one
+    polygon or not: a way between fixes may prove that a fence was passed, never that it was left. Fixes between two polygons prove it as
+    fixes anywhere outside do, and so not in a gap narrower than twice the margin.
+    """
+
+    polygons: Sequence[Polygon]
+
+
+Shape = Circle | Line | Polygon | MultiPolygon
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +287,9 @@ def shape_of(fence: Fence) -> Any:  # noqa: ANN401 - shapely has no types
 
 
 def enclosed(shape: Shape, what: str) -> Any:  # noqa: ANN401 - shapely has no types
-    """The polygon that stands for the shape of something. Raises ValueError for one that encloses nothing."""
+    """The polygon that stands for the shape of something. Raises ValueError for one that encloses nothing, or has a part that does not."""
+    for number, polygon in enumerate(shape.polygons if isinstance(shape, MultiPolygon) else (), 1):
+        enclosed(polygon, f"{what}, part {number},")
     made = polygon_of(shape)
     if made.is_empty or not made.is_valid or made.area == 0:
         why = shapely.is_valid_reason(made)
@@ -306,7 +322,7 @@ def _deep_box(box: Boxes) -> Boxes:
 
 
 def polygon_of(shape: Shape) -> Any:  # noqa: ANN401 - shapely has no types
-    """The polygon that stands for a shape: itself, a line's buffer, a circle's box."""
+    """The polygon that stands for a shape: itself, a line's buffer, a circle's box; several polygons where parts lie apart."""
     match shape:
         case Circle(lon, lat, radius_m):
             east, north = metres_per_degree(lat)
@@ -316,6 +332,8 @@ def polygon_of(shape: Shape) -> Any:  # noqa: ANN401 - shapely has no types
             return _buffered(np.array(points), width_m / 2)
         case Polygon(rings):
             return shapely.Polygon(rings[0], rings[1:])
+        case MultiPolygon(polygons):
+            return shapely.union_all([polygon_of(polygon) for polygon in polygons], grid_size=BORDER_DEG)
 
 
 def _buffered(points: NDArray[np.float64], half_width_m: float) -> Any:  # noqa: ANN401 - shapely has no types

@@ -18,7 +18,7 @@ import numpy as np
 from geofence import properties as properties_of
 from geofence.corridors import HALF_WIDTH_M, Corridor, CorridorIndex, Detour
 from geofence.datum import Datum, Degrees, convert, distance_m
-from geofence.fences import FOREVER, Circle, Fence, FenceIndex, Line, Points, Polygon, Shape, Stay, enclosed, shape_of
+from geofence.fences import FOREVER, Circle, Fence, FenceIndex, Line, MultiPolygon, Points, Polygon, Shape, Stay, enclosed, shape_of
 from geofence.stops import Stop, StopIndex
 
 Thing = TypeVar("Thing", Fence, Corridor | Detour, Stop)
@@ -31,6 +31,7 @@ FITS_M: Final = 50.0
 def fences(document: Mapping[str, Any], datum: Datum, ids: Collection[int] | None = None) -> tuple[list[Fence], list[str]]:
     """Fences, and what could not be read: a Point with `radius_m` is a circle, a LineString with `width_m` a line.
 
+    A MultiPolygon is one fence: what lies in any of its parts is inside. One of a single part is that Polygon.
     Each has to have one of the `ids`, if these are given, and no two the same; so it is with the others.
     """
     return _read(document, datum, _fence, ids)
@@ -162,6 +163,8 @@ def _each_point(shape: Shape, change: Callable[[Points], Points]) -> Shape:
             return Line(change(points), width_m)
         case Polygon(rings):
             return Polygon([change(ring) for ring in rings])
+        case MultiPolygon(polygons):
+            return MultiPolygon([Polygon([change(ring) for ring in polygon.rings]) for polygon in polygons])
 
 
 def _read(
@@ -224,7 +227,8 @@ def _parts(feature: Any, what: str, *kinds: str) -> tuple[str, Any, Mapping[str,
         raise ValueError(msg)  # noqa: TRY004 - what a file says, not what we hand over
     if (kind := geometry.get("type")) not in kinds:
         cure = ", cut into features of its own" if str(kind).startswith("Multi") else ""
-        msg = f"{allowed}, not a {kind}{cure}"
+        either = "; where either part will do (stay in), draw them as one MultiPolygon 多块区域请画为一个 MultiPolygon"
+        msg = f"{allowed}, not a {kind}{cure}{either if cure and 'MultiPolygon' in kinds else ''}"
         raise ValueError(msg)
     if not isinstance(properties, Mapping):
         msg = "its properties are no object of names and values"
@@ -233,13 +237,15 @@ def _parts(feature: Any, what: str, *kinds: str) -> tuple[str, Any, Mapping[str,
 
 
 def _fence(feature: Feature, datum: Datum, number: int) -> Fence:
-    kind, coordinates, properties = _parts(feature, "a fence", "Point", "LineString", "Polygon")
+    kind, coordinates, properties = _parts(feature, "a fence", "Point", "LineString", "Polygon", "MultiPolygon")
     match kind:
         case "Point":
             ((lon, lat),) = _points([coordinates], datum)
             shape: Shape = Circle(lon, lat, properties_of.read(properties, "radius_m"))
         case "LineString":
             shape = Line(_points(coordinates, datum), properties_of.read(properties, "width_m"))
+        case "MultiPolygon":
+            shape = _multipolygon(coordinates, datum)
         case _:
             shape = _polygon(coordinates, datum)
     fence = Fence(id=properties_of.id_of(properties, number), shape=shape)
@@ -277,6 +283,14 @@ def _polygon(coordinates: Any, datum: Datum) -> Polygon:  # noqa: ANN401 - whate
         msg = "a Polygon is a list of rings, its outline first"
         raise ValueError(msg)
     return Polygon([_points(ring, datum) for ring in coordinates])
+
+
+def _multipolygon(coordinates: Any, datum: Datum) -> MultiPolygon | Polygon:  # noqa: ANN401 - likewise
+    if not isinstance(coordinates, list) or not coordinates:
+        msg = "a MultiPolygon is a list of polygons, each a list of rings"
+        raise ValueError(msg)
+    polygons = [_polygon(part, datum) for part in coordinates]
+    return MultiPolygon(polygons) if len(polygons) > 1 else polygons[0]
 
 
 def _corridor(feature: Feature, datum: Datum, number: int) -> Corridor:
@@ -343,6 +357,8 @@ def _feature(thing: Fence | Corridor | Detour | Stop, datum: Datum, decimals: in
             geometry, properties["half_width_m"] = {"type": "LineString", "coordinates": back(points)}, width_m / 2
         case Fence(shape=Polygon(rings)) | Detour(shape=Polygon(rings)):
             geometry = {"type": "Polygon", "coordinates": [back(ring) for ring in rings]}
+        case Fence(shape=MultiPolygon(polygons)):
+            geometry = {"type": "MultiPolygon", "coordinates": [[back(ring) for ring in polygon.rings] for polygon in polygons]}
         case Corridor(points=points):
             geometry = {"type": "LineString", "coordinates": back(points)}
         case Stop(lon=lon, lat=lat):

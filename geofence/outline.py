@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from geofence.datum import metres_per_degree
-from geofence.fences import Line, Points, Polygon, polygon_of
+from geofence.fences import Line, MultiPolygon, Points, Polygon, polygon_of
 from tracks.spans import Index
 
 
@@ -21,12 +21,19 @@ class Holed(ValueError):  # noqa: N818 - an answer, not a mistake
     """The shape has holes: one ring cannot say it."""
 
 
-def outline(shape: Polygon | Line, points_max: int, tolerance_m: float) -> Points:
+class Parted(ValueError):  # noqa: N818 - likewise
+    """The shape has parts that lie apart: one ring cannot say it."""
+
+
+def outline(shape: Polygon | MultiPolygon | Line, points_max: int, tolerance_m: float) -> Points:
     """The ring around a shape, without its first point again at the end.
 
-    More than `points_max` are thinned out as far as `tolerance_m` allows; the ring then still does not cross itself. Raises `Holed`.
+    More than `points_max` are thinned out as far as `tolerance_m` allows; the ring then still does not cross itself.
+    Raises `Parted` and `Holed`.
     """
     polygon = polygon_of(shape)
+    if shapely.get_num_geometries(polygon) > 1:
+        raise Parted
     if len(polygon.interiors):
         raise Holed
     at = shapely.get_coordinates(polygon.exterior)

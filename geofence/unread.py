@@ -35,6 +35,7 @@ READ: Final[Mapping[tuple[str, str], frozenset[str]]] = {
     ("fences", "Point"): _names(Fence, "radius_m", *VALIDITY),
     ("fences", "LineString"): _names(Fence, "width_m", *VALIDITY),
     ("fences", "Polygon"): _names(Fence, *VALIDITY),
+    ("fences", "MultiPolygon"): _names(Fence, *VALIDITY),
     ("corridors", "LineString"): _names(Corridor, *VALIDITY),
     ("detours", "LineString"): _names(Detour, "half_width_m", *VALIDITY),
     ("detours", "Polygon"): _names(Detour, *VALIDITY),

@@ -494,5 +494,5 @@ def _edge_m(fence: Fence, fix: Fix) -> float:
     if isinstance(fence.shape, Circle):
         return float(abs(distance_m(fence.shape.lon, fence.shape.lat, fix["lon"], fix["lat"]) - fence.shape.radius_m))
     shape = polygon_of(fence.shape)
-    rings = [shape.exterior, *shape.interiors]
+    rings = [ring for part in shapely.get_parts(shape) for ring in (part.exterior, *part.interiors)]
     return min(_to_segment(fix, a, b)[0] for ring in rings for a, b in zip(ring.coords, ring.coords[1:], strict=False))

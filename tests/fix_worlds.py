@@ -10,7 +10,7 @@ from compliance.driving import Driving, Hours, Limit, Limits
 from fix_drives import NOON_US, Drive, batch, line71, stops71, stretch
 from geofence.check import Atlas
 from geofence.corridors import Assignment, Corridor, CorridorIndex, Detour
-from geofence.fences import Circle, Fence, FenceIndex, Line, Polygon, Stay
+from geofence.fences import Circle, Fence, FenceIndex, Line, MultiPolygon, Polygon, Stay
 from geofence.stops import Stop, StopIndex
 from tracks.fix import FixBatch
 
@@ -26,6 +26,7 @@ FENCES: Final = [
     Fence(8, Polygon.rectangle(121.40, 31.19, 121.43, 31.23), dwell_s=120),
     Fence(9, Circle(*OUT[20], 90.0), stay=Stay.OUT),
     Fence(10, Polygon([RING, HOLE])),
+    Fence(12, MultiPolygon([Polygon([RING, HOLE]), Polygon.rectangle(121.40, 31.19, 121.43, 31.23)]), stay=Stay.IN),
 ]
 CORRIDORS: Final = [Corridor(1, OUT, limit_kmh=50), Corridor(2, BACK)]
 STOPS: Final = [

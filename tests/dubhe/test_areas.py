@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dubhe.areas import CannotKeep, area_of
 from geofence.corridors import Corridor, CorridorIndex
 from geofence.datum import Datum, convert
-from geofence.fences import Circle, Fence, Line, Polygon, Shape, Stay
+from geofence.fences import Circle, Fence, Line, MultiPolygon, Polygon, Shape, Stay
 from geofence.outline import bends, outline
 from protocols.errors import ProtocolError
 from protocols.jt808.header import EDITIONS, V2011, V2013, V2019
@@ -139,13 +139,15 @@ def test_as_many_points_as_fit_are_sent_as_drawn() -> None:
 
 
 SQUARE = Circle(LON, LAT, 500.0)
+APART = MultiPolygon([Polygon([around(9)]), Polygon.rectangle(LON + 1, LAT, LON + 1.1, LAT + 0.1)])
 HOLE = [(LON - 0.01, LAT), (LON, LAT + 0.01), (LON + 0.01, LAT), (LON - 0.01, LAT)]
 
 
 @pytest.mark.parametrize(
     ("more", "edition", "why"),
     [
-        ({"shape": Polygon([around(9), HOLE])}, V2019, "hole"),
+        ({"shape": Polygon([around(9), HOLE])}, V2019, "hole.* unless it is one to stay in"),
+        ({"shape": APART, "stay": Stay.IN}, V2019, "parts that lie apart.*: the server watches it all the same"),
         ({"shape": Circle(LON, LAT, 5e9)}, V2019, "radius_m"),
         ({"shape": Polygon.rectangle(-1.0, -1.0, 1.0, 1.0)}, V2019, "one hemisphere"),
         ({"id": 2**32}, V2019, "id"),
@@ -172,6 +174,7 @@ def test_a_corridor_wider_than_a_byte_is_refused() -> None:
     ("shape", "kind"),
     [
         (SQUARE, "circle"),
+        (MultiPolygon([Polygon.rectangle(LON, LAT, LON + 0.1, LAT + 0.1), Polygon([around(9)])]), "polygon"),
         (Polygon.rectangle(LON, LAT, LON + 0.1, LAT + 0.1), "rectangle"),
         (Polygon([around(4)]), "polygon"),
         (Line([(LON, LAT), (LON + 0.01, LAT)], 300.0), "polygon"),

@@ -16,6 +16,8 @@ from geofence.datum import Datum, convert
 
 LINE = [[121.40, 31.20], [121.45, 31.20], [121.50, 31.22]]
 RING = [[121.44, 31.19], [121.46, 31.19], [121.46, 31.21], [121.44, 31.21], [121.44, 31.19]]
+HOLE = [[121.451, 31.2], [121.452, 31.2], [121.452, 31.201], [121.451, 31.2]]
+EAST_OF_IT = [[121.46, 31.19], [121.48, 31.19], [121.48, 31.23], [121.46, 31.23], [121.46, 31.19]]
 Entered = Callable[..., tuple[int, str, str]]
 
 
@@ -65,11 +67,10 @@ def test_a_terminal_is_not_sent_a_corridor_that_has_detours_nor_a_detour(dubhe: 
 
 SHAPES: dict[str, list[dict[str, Any]]] = {
     "fence": [
-        feature(
-            "Polygon", [RING, [[121.451, 31.2], [121.452, 31.2], [121.452, 31.201], [121.451, 31.2]]], name="车场", stay="in", dwell_s=60
-        ),
+        feature("Polygon", [RING, HOLE], name="车场", stay="out", dwell_s=60),
         feature("Point", LINE[0], name="学校", radius_m=120, day_kmh=30, windows="mon-fri 07:00-19:00", valid_until="2027-01-01"),
         feature("LineString", LINE, width_m=60, margin_m=12),
+        feature("MultiPolygon", [[RING, HOLE], [EAST_OF_IT]], name="两镇", stay="in"),
     ],
     "corridor": [
         feature("LineString", LINE, name="71路", half_width_m=[40, 60], limit_kmh=50, directed=False, windows="05:30-22:00"),
@@ -175,7 +176,7 @@ def test_what_takes_no_place_is_refused_and_spoils_no_other(entered: Entered, da
     for sentence in ("feature 1 a: it has no id", "feature 2 a: there is none with the id 7", "feature 3 a: there is none with the id '2'"):
         assert f"{sentence} to take the place of: `list` shows ids, and without --replace it is entered as new" in why
     assert "feature 5 a: the id 2 stands twice" in why
-    assert [("车场",), ("a",), ("",)] == rows(database_url, "SELECT name FROM fences ORDER BY id")
+    assert [("车场",), ("a",), ("",), ("两镇",)] == rows(database_url, "SELECT name FROM fences ORDER BY id")
 
 
 def test_what_is_not_there_cannot_be_removed_and_is_named(dubhe: Dubhe, entered: Entered) -> None:

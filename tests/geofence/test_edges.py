@@ -7,13 +7,14 @@ import tracemalloc
 import numpy as np
 import pytest
 import shapely
+from shapely import affinity
 
 from geofence.datum import metres_per_degree
 from geofence.edges import Edges
 
 
 def polygons(rng: np.random.Generator) -> np.ndarray:
-    """Stars, some with a hole, some with corners on a raster; a thin one that lies along a parallel, and a triangle."""
+    """Stars, some with a hole, some with corners on a raster, some two in one; a thin one that lies along a parallel, and a triangle."""
     made = [shapely.box(109.9, 30.0, 110.1, 30.0001), shapely.Polygon([(110, 30), (110.01, 30), (110, 30.01)])]
     while len(made) < 60:
         count, angle = int(rng.integers(5, 80)), 0.0
@@ -22,7 +23,7 @@ def polygons(rng: np.random.Generator) -> np.ndarray:
         outer = (110.0, 30.0) + (np.round(spokes, 4) if rng.random() < 0.5 else spokes)
         star = shapely.Polygon(outer, [(110.0, 30.0) + spokes * 0.3] if rng.random() < 0.5 else [])
         if star.is_valid and star.area > 0:
-            made.append(star)
+            made.append(star.union(affinity.translate(star, 0.0, rng.uniform(0.01, 0.03))) if rng.random() < 0.3 else star)
     return np.array(made, object)
 
 

@@ -13,7 +13,7 @@ from geofence import geojson
 from geofence.check import Atlas
 from geofence.corridors import Assignment, Corridor, CorridorIndex, Detour
 from geofence.datum import Datum
-from geofence.fences import FOREVER, Circle, Fence, Line, Polygon, Stay
+from geofence.fences import FOREVER, Circle, Fence, Line, MultiPolygon, Polygon, Stay
 from geofence.stops import Stop
 from tracks.event import Kind
 from tracks.week import Window
@@ -40,6 +40,7 @@ FENCES = [
     ),
     Fence(5, Line([(121.4, 31.2), (121.5, 31.3)], 40.0)),
     Fence(6, Polygon([TRIANGLE, HOLE])),
+    Fence(7, MultiPolygon([Polygon([TRIANGLE, HOLE]), Polygon.rectangle(121.5, 31.2, 121.6, 31.3)]), stay=Stay.IN),
 ]
 SHOPPING = [Window(frozenset(range(7)), 330, 1350)]
 CORRIDORS = [
@@ -85,7 +86,11 @@ def test_a_file_that_names_another_datum_is_refused() -> None:
     ("geometry", "properties", "sentence"),
     [
         ({"type": "Point", "coordinates": [121, 31]}, {"name": "x"}, "feature 1 x: it has no 'radius_m'"),
-        ({"type": "MultiPolygon", "coordinates": []}, {}, "feature 1: a fence is a Point, a LineString or a Polygon, not a MultiPolygon"),
+        ({"type": "MultiPolygon", "coordinates": []}, {}, "feature 1: a MultiPolygon is a list of polygons"),
+        ({"type": "MultiPolygon", "coordinates": [[TRIANGLE], []]}, {}, "a Polygon is a list of rings"),
+        ({"type": "MultiPolygon", "coordinates": [TRIANGLE]}, {}, "a position is"),
+        ({"type": "MultiPolygon", "coordinates": [[TRIANGLE], [BOW]]}, {}, "part 2, encloses no area"),
+        ({"type": "MultiLineString", "coordinates": []}, {}, "not a MultiLineString, cut into features of its own; where either"),
         ({"type": "Point", "coordinates": [31, 121]}, {"radius_m": 5}, "feature 1: a position is longitude, then latitude, in degrees"),
         ({"type": "Polygon", "coordinates": [[[1, 1], [2, 2], [3, 3], [1, 1]]]}, {}, "encloses no area"),
         ({"type": "Polygon", "coordinates": [BOW]}, {}, "Self-intersection"),
@@ -98,7 +103,7 @@ def test_a_file_that_names_another_datum_is_refused() -> None:
         ({"type": "Polygon", "coordinates": [[["a", "b"]] * 4]}, {}, "a position is"),
         ({"type": "Point", "coordinates": [float("nan"), 31]}, {"radius_m": 5}, "a position is"),
         ({"type": "Point", "coordinates": [10**400, 31]}, {"radius_m": 5}, "a position is"),
-        (None, {}, "feature 1: it has no geometry: a fence is a Point, a LineString or a Polygon"),
+        (None, {}, "feature 1: it has no geometry: a fence is a Point, a LineString, a Polygon or a MultiPolygon"),
         ([1], {}, "it has no geometry"),
         ({"type": "Polygon", "coordinates": [TRIANGLE]}, [1], "its properties are no object"),
     ],
@@ -108,8 +113,20 @@ def test_a_feature_that_cannot_be_read_says_why_and_spoils_no_other(geometry: An
     features = [{"type": "Feature", "geometry": geometry, "properties": properties}, *geojson.document(FENCES, Datum.WGS84)["features"]]
     made, (problem,) = geojson.fences({"type": "FeatureCollection", "features": features}, Datum.WGS84)
 
-    assert 3 == len(made)
+    assert len(FENCES) == len(made)
     assert sentence in problem
+
+
+def test_a_multipolygon_of_one_part_is_that_polygon() -> None:
+    said = {"id": 6, "stay": "in"}
+    features = [
+        {"type": "Feature", "geometry": {"type": kind, "coordinates": at}, "properties": said}
+        for kind, at in (("Polygon", [TRIANGLE, HOLE]), ("MultiPolygon", [[TRIANGLE, HOLE]]))
+    ]
+    (plain, one), problems = geojson.fences({"type": "FeatureCollection", "features": features}, Datum.GCJ02)
+
+    assert [] == problems
+    assert plain == one
 
 
 def test_a_detour_is_one_of_the_corridors_it_names_and_one_of_nobody_is_said() -> None:
