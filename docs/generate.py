@@ -108,6 +108,8 @@ def events() -> str:
         "`ended_at`, what did not happen after all has `withdrawn_at`; what is `retrospective` or `record_only` is no alarm.",
         "What is absent is null.",
         "",
+        "`dubhe events` lists them, the newest first, for eyes or as JSON and CSV ([commands.md](commands.md)); SQL asks anything else:",
+        "",
         "```sql",
         "SELECT e.started_at, e.ended_at, v.plate, e.kind, e.subject, e.level, e.peak, e.total",
         "FROM events e LEFT JOIN vehicles v ON v.id = e.vehicle_id",

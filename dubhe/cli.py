@@ -18,6 +18,7 @@ from dubhe.bench import bench as run_bench
 from dubhe.bench import bench_mqtt as run_mqtt_bench
 from dubhe.columns import Wrong
 from dubhe.decode import tree
+from dubhe.events import events
 from dubhe.export import FORMATS, ExportError, write_track
 from dubhe.geometry import corridor_app, fence_app, stop_app
 from dubhe.options import Config
@@ -153,6 +154,9 @@ def track(
     with database(settings) as url:
         count = write_track(url, who, start=start, stop=stop, form=form, output=output)
     typer.echo(f"{count} fixes", err=True)
+
+
+app.command()(events)
 
 
 @app.command()

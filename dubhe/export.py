@@ -103,10 +103,15 @@ SHOWN: Final[Mapping[str, Callable[[Any], str]]] = {
 """How the columns are written that are not written as they are; a good fix has no word of quality."""
 
 
+def cell(value: Any) -> Any:  # noqa: ANN401 - whatever a column holds
+    """A value as CSV has it: true and false as other programs write them."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 def _csv(out: IO[str], _who: str, rows: Iterable[TrackRow]) -> None:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([str(value).lower() if isinstance(value, bool) else value for value in _values(row)] for row in rows)
+    writer.writerows(map(cell, _values(row)) for row in rows)
 
 
 def _geojson(out: IO[str], _who: str, rows: Iterable[TrackRow]) -> None:

@@ -6,10 +6,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, LiteralString
 
-from storage.connect import connect
+from psycopg.rows import class_row
+
+from storage.connect import Conn, connect
+from storage.reader import Unknown
+from storage.text import clean, plate_of
 from tracks.event import KINDS, Kind
+from tracks.terminal import canonical
 
 _FOUND: Final = """
 SELECT e.id, t.name, coalesce(v.plate, ''), e.kind, e.subject, e.level, e.started_at, e.opened_at, e.ended_at, e.peak, e.total,
@@ -55,6 +60,100 @@ def incidents(url: str, since: datetime, terminals: Collection[str]) -> list[Inc
     with connect(url, "dubhe incidents") as conn:
         found = conn.execute(_FOUND, {"since": since, "terminals": list(terminals)}).fetchall()
     return [Incident(number, name, plate, Kind[kind.upper()], *others) for number, name, plate, kind, *others in found]
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One row of the table, with the names of those whom it is about."""
+
+    id: int
+    kind: str
+    terminal: str
+    plate: str
+    subject: int
+    name: str
+    """Of the fence, corridor or stop as it is called now; empty where there is none, or none any more."""
+    level: int
+    started_at: datetime
+    opened_at: datetime
+    last_at: datetime
+    ended_at: datetime | None
+    ended: str | None
+    lat: float | None
+    lon: float | None
+    peak: float | None
+    total: float | None
+    evidence: int
+    retrospective: bool
+    record_only: bool
+    reasons: int
+    same_as: int | None
+    withdrawn_at: datetime | None
+
+
+def _called() -> str:
+    """The name of what a row is about, by its kind."""
+    tables = {"fence": "fences", "corridor": "corridors", "stop": "stops"}
+    cases = (
+        f"WHEN '{kind.name.lower()}' THEN (SELECT name FROM {tables[about.subject]} s WHERE s.id = e.subject)"  # noqa: S608 - our own words
+        for kind, about in KINDS.items()
+        if about.subject in tables
+    )
+    return f"coalesce(CASE e.kind {' '.join(cases)} END, '')"
+
+
+_EVENTS: Final = f"""
+SELECT e.id, e.kind, coalesce(t.name, '') AS terminal, coalesce(v.plate, '') AS plate, e.subject, {_called()} AS name, e.level,
+    e.started_at, e.opened_at, e.last_at, e.ended_at, e.ended, e.lat, e.lon, e.peak, e.total, e.evidence,
+    e.retrospective, e.record_only, e.reasons, e.same_as, e.withdrawn_at
+FROM events e LEFT JOIN terminals t ON t.id = e.terminal_id LEFT JOIN vehicles v ON v.id = e.vehicle_id
+WHERE (%(terminal)s::bigint IS NULL OR e.terminal_id = %(terminal)s)
+    AND (%(vehicles)s::bigint[] IS NULL OR e.vehicle_id = ANY(%(vehicles)s))
+    AND (%(kinds)s::text[] IS NULL OR e.kind = ANY(%(kinds)s))
+    AND (%(since)s::timestamptz IS NULL OR e.started_at >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR e.started_at < %(until)s)
+    AND (NOT %(lasting)s OR e.ended_at IS NULL AND e.withdrawn_at IS NULL)
+ORDER BY e.started_at DESC, e.id DESC LIMIT %(count)s
+"""  # noqa: S608 - our own words
+
+
+def events(
+    url: str,
+    *,
+    terminal: str = "",
+    plate: str = "",
+    kinds: Collection[str] = (),
+    lasting: bool = False,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    count: int,
+) -> list[EventRow]:
+    """The newest `count` rows by their start, since ≤ start < until, withdrawn ones included; `lasting`: only what is neither over nor so.
+
+    Raises `Unknown` for a terminal or plate of nobody.
+    """
+    with connect(url, "dubhe incidents") as conn, conn.cursor(row_factory=class_row(EventRow)) as cursor:
+        asked = {
+            "terminal": _ids(conn, "terminal", "SELECT id FROM terminals WHERE name = %s", canonical(clean(terminal)))[0]
+            if terminal
+            else None,
+            "vehicles": _ids(conn, "vehicle", "SELECT id FROM vehicles WHERE plate = %s", plate_of(plate)) if plate else None,
+            "kinds": list(kinds) or None,
+            "lasting": lasting,
+            "since": since,
+            "until": until,
+            "count": count,
+        }
+        return cursor.execute(_EVENTS, asked).fetchall()
+
+
+def _ids(conn: Conn, what: LiteralString, query: LiteralString, name: str) -> list[int]:
+    """All who are called so: of vehicles several, by the colours of their plates."""
+    found = [number for (number,) in conn.execute(query, (name,)).fetchall()]
+    if not found:
+        msg = f"no {what} is called {name!r} 未登记; `dubhe {what} list` shows those there are"
+        raise Unknown(msg)
+    return found
 
 
 def events_written(url: str) -> int:
