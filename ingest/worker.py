@@ -138,7 +138,7 @@ class Worker:
     async def start(self) -> None:
         """Open the doors. Raises OSError when a port cannot be had."""
         at = self.settings
-        await self.registry.forget(self.name)
+        await self.registry.begin(self.name)
         pipeline = Pipeline(
             gather=self.gather,
             reader=self._reader(),
@@ -370,9 +370,10 @@ class Worker:
 
     async def _log_out_gone(self) -> None:
         gone, self.sessions.ended = self.sessions.ended, []
-        if gone:
-            with contextlib.suppress(StoreUnavailable):  # who is online is a convenience; the next login corrects it
-                await self.registry.logout(gone)
+        try:
+            await self.registry.logout(gone)
+        except StoreUnavailable:
+            self.sessions.ended += gone  # the next second tries again
 
     async def _hear_logins(self) -> None:
         """A terminal that logs in at another worker leaves us: its old connection is closed."""

@@ -22,6 +22,7 @@ from psycopg.rows import class_row
 from storage.connect import AsyncConn, Conn, Line, connect, hear
 from storage.errors import StoreError, blames_server
 from storage.jsonb import jsonb
+from storage.online import ONLINE
 from storage.text import clean
 from tracks.terminal import canonical
 
@@ -159,9 +160,9 @@ WHERE state = 'sent' AND sent_at + make_interval(secs => timeout_s) <= now()
 RETURNING terminal_id
 """
 
-_INSERT: Final = """
+_INSERT: Final = f"""
 WITH who AS (
-        SELECT id, EXISTS (SELECT FROM sessions s WHERE s.terminal_id = t.id) AS online FROM terminals t WHERE name = %(name)s),
+        SELECT id, EXISTS (SELECT FROM {ONLINE} s WHERE s.terminal_id = t.id) AS online FROM terminals t WHERE name = %(name)s),
     made AS (
         INSERT INTO commands (terminal_id, message_id, fields, created_by, timeout_s, expires_at, state, result)
         SELECT id, %(message_id)s, %(fields)s, %(created_by)s, %(timeout_s)s, now() + make_interval(secs => %(expires_s)s),
@@ -169,7 +170,7 @@ WITH who AS (
             CASE WHEN online OR %(expires_s)s::float IS NOT NULL THEN NULL ELSE %(offline)s END
         FROM who RETURNING id)
 SELECT made.id, online FROM made, who
-"""
+"""  # noqa: S608 - our own words
 
 _RESULT: Final = """
 SELECT id, message_id, state, result, sent_at, answered_at, expires_at, reply_message_id, reply FROM commands WHERE id = %s

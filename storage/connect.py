@@ -27,6 +27,14 @@ DEFAULTS: Final = {
 }
 """A silent network is noticed within about 20 s; whoever needs other numbers writes them into the URL, which wins."""
 
+_SERVER_TOO: Final = """
+SELECT set_config('tcp_keepalives_idle', %(keepalives_idle)s::text, false),
+    set_config('tcp_keepalives_interval', %(keepalives_interval)s::text, false),
+    set_config('tcp_keepalives_count', %(keepalives_count)s::text, false),
+    set_config('tcp_user_timeout', %(tcp_user_timeout)s::text, false)
+"""
+"""Lets the server notice as soon that we are gone: a lock would otherwise outlive its holder's machine by two hours."""
+
 RETRY_S: Final = 1.0
 """Pause before a listener connects again."""
 
@@ -51,11 +59,18 @@ def connect(url: str, name: str = "dubhe") -> Iterator[Conn]:
 
 
 async def connect_async(url: str, name: str = "dubhe") -> AsyncConn:
-    """Open an asyncio connection in autocommit mode; raises `StoreUnavailable`."""
+    """Open an asyncio connection in autocommit mode, for long; raises `StoreUnavailable`."""
+    parameters = _parameters(url, name)
     try:
-        return await psycopg.AsyncConnection.connect(autocommit=True, **_parameters(url, name))
+        conn = await psycopg.AsyncConnection.connect(autocommit=True, **parameters)
+        try:
+            await conn.execute(_SERVER_TOO, parameters)
+        except BaseException:
+            await conn.close()  # it may be cancelled here, and nobody else knows of it yet
+            raise
     except psycopg.Error as error:
         raise unavailable(error) from error
+    return conn
 
 
 async def hear(url: str, name: str, channel: str, *, quiet_s: float = 0.0) -> AsyncGenerator[tuple[AsyncConn, str | None], None]:

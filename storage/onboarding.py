@@ -13,6 +13,7 @@ from typing import Final
 from storage.connect import Conn, connect
 from storage.errors import StoreError
 from storage.fleet import papers_of
+from storage.online import ONLINE
 from storage.registry import LOCK
 from storage.text import clean, plate_of
 from tracks.paper import PaperBatch
@@ -48,7 +49,7 @@ class Case:
     """When its terminal was last heard: registered, or reported within the last two days."""
 
 
-_CASE: Final = """
+_CASE: Final = f"""
 SELECT v.id, v.plate, v.plate_colour, coalesce(v.vin, ''), v.state,
     coalesce((SELECT o.by FROM onboarding o WHERE o.vehicle_id = v.id AND o.action = 'submit' ORDER BY o.id DESC LIMIT 1), ''),
     coalesce((SELECT o.plate FROM vehicles o WHERE o.vin = v.vin AND o.id <> v.id AND o.state <> 'retired' ORDER BY o.id LIMIT 1), ''),
@@ -56,11 +57,11 @@ SELECT v.id, v.plate, v.plate_colour, coalesce(v.vin, ''), v.state,
     greatest(
         (SELECT max(f.received_at) FROM fixes f
          WHERE f.terminal_id = t.id AND f.time > now() - interval '2 days' AND f.received_at > now() - interval '2 days'),
-        (SELECT now() FROM sessions s WHERE s.terminal_id = t.id),
+        (SELECT now() FROM {ONLINE} s WHERE s.terminal_id = t.id),
         t.last_registered_at)
 FROM vehicles v LEFT JOIN terminals t ON t.vehicle_id = v.id
 WHERE v.id = %s
-"""
+"""  # noqa: S608 - our own words
 _STEP: Final = """
 INSERT INTO onboarding (vehicle_id, action, state, by, reason, at) VALUES (%s, %s, %s, %s, %s, coalesce(%s, clock_timestamp()))
 """

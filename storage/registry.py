@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 
 from storage.connect import AsyncConn, Line, hear
+from storage.online import show_life
 from storage.text import TEXT_MAX, clean, is_name, plate_of
 
 CHANNEL: Final = "dubhe_logins"
@@ -170,10 +171,11 @@ class Registry:
             rows = await (await conn.execute(_LOGIN, values)).fetchall()
         return {terminal_id: login for terminal_id, login, _ in rows}
 
-    async def forget(self, worker: str) -> None:
-        """Forget every session that `worker` is said to hold: it has just started, so it holds none."""
+    async def begin(self, worker: str) -> None:
+        """Forget every session that `worker` is said to hold, for it has just started, and show that it lives."""
         async with self._line.turn() as conn:
             await conn.execute("DELETE FROM sessions WHERE worker = %s", (clean(worker),))
+            await show_life(conn, clean(worker))
 
     async def logout(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Forget these (terminal, login) pairs; a terminal that logged in again since stays."""
@@ -185,7 +187,7 @@ class Registry:
     async def logins(self, worker: str) -> AsyncGenerator[list[tuple[int, int]], None]:
         """The logins at other workers than `worker` as (terminal, login), for ever; connects again by itself, and then tells what stands.
 
-        After each connect the first list is the table as it is, so that nothing told meanwhile is missed.
+        After each connect the first list is the table as it is, so that nothing told meanwhile is missed. As long as it listens, it lives.
         """
         async with aclosing(hear(self._url, "dubhe logins", CHANNEL)) as notices:
             async for conn, payload in notices:
@@ -279,8 +281,9 @@ def _pairs(payload: str, worker: str) -> list[tuple[int, int]]:
 
 
 async def _standing(conn: AsyncConn, worker: str) -> list[tuple[int, int]]:
-    """What other workers hold; nothing when the connection breaks, for then it is asked again."""
+    """Show that `worker` lives; gives what others hold, or nothing when the connection breaks, for then it is asked again."""
     try:
+        await show_life(conn, worker)
         rows = await (await conn.execute("SELECT terminal_id, login FROM sessions WHERE worker <> %s", (worker,))).fetchall()
         return [(terminal_id, login) for terminal_id, login in rows]
     except psycopg.Error:

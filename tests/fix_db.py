@@ -184,8 +184,9 @@ def _database(server: str, template: str) -> Iterator[str]:
 
 
 def break_connections(url: str, name: str) -> None:
-    """End the connections of this database that call themselves `name`."""
-    rows(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()", name)
+    """End the connections of this database that call themselves `name`, a pattern of LIKE."""
+    ours = "datname = current_database() AND application_name LIKE %s"
+    rows(url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}", name)
 
 
 def rows(url: str, query: str, *values: Any) -> list[tuple[Any, ...]]:
