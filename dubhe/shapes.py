@@ -13,10 +13,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dubhe.zones import zones_at_odds
 from geofence import geojson
 from geofence.corridors import Corridor, Detour
 from geofence.datum import Datum
-from geofence.fences import Fence, shape_of
+from geofence.fences import Fence, Stay, shape_of
 from geofence.stops import Stop
 from geofence.unread import unread
 from storage.geometry import (
@@ -98,11 +99,13 @@ def _enter(url: str, table: str, document: Document, datum: Datum, whom: Whom | 
         return Taken([], problems or ["there is no feature in it 文件中没有要素"], strangers)
     warnings = strangers + DOUBTS[table](url, made, datum, meant_for(url, whom or EVERYONE))
     features = geojson.document(made, Datum.WGS84)["features"]
-    if not replacing:
-        return Taken(add_shapes(url, table, features, whom or EVERYONE), problems, warnings)
-    return Taken(
-        replace_shapes(url, table, {each.id: feature for each, feature in zip(made, features, strict=True)}, whom), problems, warnings
-    )
+    if replacing:
+        taken = replace_shapes(url, table, {each.id: feature for each, feature in zip(made, features, strict=True)}, whom)
+    else:
+        taken = add_shapes(url, table, features, whom or EVERYONE)
+    if any(isinstance(each, Fence) and each.stay == Stay.IN for each in made):
+        warnings += zones_at_odds(list_shapes(url, table), taken)
+    return Taken(taken, problems, warnings)
 
 
 def _with_corridors(made: Sequence[Corridor | Detour], stored: Sequence[ShapeRow]) -> tuple[list[Corridor | Detour], list[str]]:

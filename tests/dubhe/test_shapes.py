@@ -167,6 +167,31 @@ def test_of_what_is_read_nothing_is_told(entered: Entered, noun: str) -> None:
     assert "" == entered(noun, *SHAPES[noun])[2]
 
 
+def test_a_second_zone_to_stay_in_for_the_same_vehicles_is_told_unless_it_lies_in_the_first(dubhe: Dubhe, entered: Entered) -> None:
+    for line in ("71路", "72路"):
+        dubhe("line", "add", line)
+    west, east = (feature("Polygon", [ring], name=name, stay="in") for ring, name in ((RING, "甲"), (EAST_OF_IT, "乙")))
+    yard = feature("Polygon", [HOLE], name="车场", stay="in")
+    old = feature("Polygon", [RING], name="旧", stay="in", valid_until="2026-01-01")
+    of_71, of_72 = ("--for", "line:71路"), ("--for", "line:72路")
+    several = "the same vehicles are to stay in several zones, and have to be in all of them at once: "
+    cure = "; one feature with several parts (MultiPolygon) is what you want if either will do 同一车辆须同时在多个区域内"
+
+    assert "" == entered("fence", west, yard, feature("Polygon", [EAST_OF_IT], stay="out"), options=of_71)[2]
+    assert "" == entered("fence", feature("Polygon", [EAST_OF_IT], stay="in", valid_from="2027-01-01", name="丙"), options=of_72)[2]
+    assert "" == entered("fence", old, options=of_72)[2], "they are never in force at once"
+    code, out, why = entered("fence", east, options=of_71)
+    assert (code, out) == (0, "1 taken, 0 refused; ids 6 to 6\n")
+    assert f"{several}乙 (6) and 甲 (1), 乙 (6) and 车场 (2){cure}" in why
+    assert (
+        f"{several}7 and 8, 7 and 甲 (1), 7 and 车场 (2), and more{cure}"
+        in entered("fence", feature("Point", [1, 1], radius_m=9, stay="in"), feature("Point", [2, 2], radius_m=9, stay="in"))[2]
+    )
+    both = feature("MultiPolygon", [[RING], [EAST_OF_IT]], name="甲乙", stay="in", id=6)
+    dubhe("fence", "remove", "7", "8")
+    assert "" == entered("fence", both, options=("--replace",))[2], "what was 甲 and 车场 lies in it"
+
+
 def test_what_takes_no_place_is_refused_and_spoils_no_other(entered: Entered, database_url: str) -> None:
     entered("fence", *SHAPES["fence"])
     circle = [feature("Point", LINE[0], radius_m=9, name="a", **said) for said in ({}, {"id": 7}, {"id": "2"}, {"id": 2}, {"id": 2})]
