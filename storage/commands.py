@@ -36,9 +36,9 @@ IN_FLIGHT_MAX: Final = 1_000
 GENERAL_RESPONSE: Final = 0x0001
 
 OPEN: Final = frozenset({"queued", "sent"})
+"""States that are not the last."""
 OFFLINE: Final = "the terminal is offline"
 """The result of a command that had no expiry and no terminal to go to."""
-"""States that are not the last."""
 
 
 class CommandError(StoreError):

@@ -18,11 +18,6 @@ Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-def as_bytes(raw: bytes) -> Bytes:
-    """A `uint8` view of `raw`."""
-    return np.frombuffer(raw, np.uint8)
-
-
 @dataclass(frozen=True, slots=True)
 class Spans:
     """`buffer[start[i]:stop[i]]` is the i-th byte string; spans may overlap, repeat and be empty."""

@@ -23,7 +23,7 @@ from protocols.jt808.header import V2013, V2019
 from protocols.jt808.packages import packages
 from protocols.jt808.reassembly import Limits, Reassembly
 from storage.media import content_of
-from tracks.spans import as_bytes
+from tracks.spans import Spans
 from tracks.verdict import Verdict
 
 NAME = "13800138000"
@@ -123,8 +123,8 @@ def test_hostile_packages_are_bounded_and_cost_only_themselves(database_url: str
 def test_a_whole_is_found_again_until_its_batch_is_settled(database_url: str) -> None:
     async def story() -> None:
         async with worker(database_url, **LENIENT) as (running, _):
-            wire = b"".join(cut(0x0704, BATCH, 100))
-            frames = split(as_bytes(wire), np.array([len(wire)], np.int64))
+            wire = Spans.of([b"".join(cut(0x0704, BATCH, 100))])
+            frames = split(wire.buffer, wire.stop)
             terminal = np.full(len(frames), 7, np.int64)
 
             first, again = running.parts.join(frames, terminal), running.parts.join(frames, terminal)
