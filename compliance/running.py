@@ -19,7 +19,7 @@ from compliance.vehicles import Reasons, Standings, compliant
 from tracks.event import KIND, LEVEL, NO_SIGNALS, VALUE, Signals
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
-from tracks.track import Memory, Standing, TrackBatch, telling
+from tracks.track import Memory, Standing, TrackBatch, changes, telling
 from tracks.week import minute_of_week
 
 STOOD_US: Final = 600_000_000
@@ -88,7 +88,7 @@ def _drove_us(owner: Index, drives_us: Index, memory: Memory) -> Index:
     """When each last drove, at each fix; `drives_us` is the time of a fix at which it did, else 0. `memory` moves on."""
     if len(owner) == 0:
         return drives_us
-    first = np.flatnonzero(np.diff(owner, prepend=owner[0] - 1))
+    first = np.flatnonzero(changes(owner))
     last = np.append(first[1:], len(owner)) - 1
     row = np.where(drives_us != 0, np.arange(len(owner)), -1)
     row = np.maximum.accumulate(row)

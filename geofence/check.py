@@ -108,7 +108,8 @@ def check(fixes: FixBatch, atlas: Atlas, state: State, also: Sequence[Rule] = ()
         owner, sample = work.owner[at], pick(work.sample, at)
         pictures += _pictures(work, at, memory, incidents)
         track = sift(sample, owner, work.terminal_id, memory["gate"])
-        signals = [rule.judge(track, memory[rule.name], incidents.standing()) for rule in rules]
+        standing = incidents.standing()
+        signals = [rule.judge(track, memory[rule.name], standing) for rule in rules]
         events, incidents = advance(track, together(signals), incidents, enough, atlas.version)
         told.append(events)
         source = work.source[at]

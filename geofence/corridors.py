@@ -272,7 +272,8 @@ class CorridorIndex:
         within = np.flatnonzero(away2 <= (self.half_width_m[segment] + MARGIN_M) ** 2)
         pair, segment, away_m, part = pair[within], segment[within], np.sqrt(away2[within]), part[within]
         apart = (begin2[within] > (self.half_width_m[segment] + MARGIN_M) ** 2) | self.sharp[segment]
-        best = least(away_m, np.cumsum(apart | (np.diff(pair, prepend=-1) != 0) | (np.diff(segment, prepend=-2) != 1)))
+        apart[1:] |= (pair[1:] != pair[:-1]) | (segment[1:] != segment[:-1] + 1)
+        best = least(away_m, np.cumsum(apart))
         pair, segment, away_m, part = pair[best], segment[best], away_m[best], part[best]
         return Passages(
             pair=pair,

@@ -252,18 +252,12 @@ def _follow(track: TrackBatch, fix: Index, at: Index | slice, memory: Memory, *,
     here, there = _choose(at, sight, mine, _reach_m(track.time_us[fix] - mine["seen_us"]))
     agrees = sight.corridor[there] == mine["maybe"]
     agrees &= np.abs(sight.chainage_m[there] - mine["maybe_m"]) <= _reach_m(track.time_us[fix] - mine["maybe_us"])
-    seen = np.select(
-        [
-            ~sight.driven[at] | track.another[fix],
-            sight.terminus[at],
-            sight.places[there] & agrees,
-            here >= 0,
-            there >= 0,
-            sight.count[at] > 0,
-        ],
-        [SEEN.IDLE, SEEN.TERMINUS, SEEN.CONFIRMED, SEEN.FOLLOWED, SEEN.BESIDE, SEEN.CROSSING],
-        SEEN.NOWHERE,
-    )
+    seen = np.where(sight.count[at] > 0, SEEN.CROSSING, SEEN.NOWHERE)
+    seen[there >= 0] = SEEN.BESIDE
+    seen[here >= 0] = SEEN.FOLLOWED
+    seen[sight.places[there] & agrees] = SEEN.CONFIRMED
+    seen[sight.terminus[at]] = SEEN.TERMINUS
+    seen[~sight.driven[at] | track.another[fix]] = SEEN.IDLE
     astray = np.flatnonzero((seen >= SEEN.BESIDE) & (seen != SEEN.CONFIRMED) & (mine["course"] != COURSE.LOST))
     if len(astray):
         still = index.drives(track.terminal_id[fix[astray]], mine["corridor"][astray], track.time_us[fix[astray]])
@@ -317,18 +311,18 @@ def _choose(at: Index | slice, sight: Sight, mine: Memory, reach_m: Metres) -> t
     doubt_m = np.where(known, np.clip(JUMP_PART * jump_m, 0.0, JUMP_M_MAX), JUMP_M_MAX)
     cost = sight.away_m[passage] + doubt_m + BACKWARD_M * sight.backward[passage]
     within_reach = known & (mine["course"] == COURSE.FOLLOWING)[which] & (np.abs(ahead_m) <= reach_m[which])
-    here = _cheapest(passage, which, np.where(within_reach, cost, np.inf), len(mine))
+    here = _cheapest(passage, which, cost, within_reach, len(mine))
     turned = sight.forward[passage] & sight.backward[here][which]
     other = np.where((here >= 0)[which], turned, sight.parallel[passage])
-    return here, _cheapest(passage, which, np.where(other, cost, np.inf), len(mine))
+    return here, _cheapest(passage, which, cost, other, len(mine))
 
 
-def _cheapest(passage: Index, which: Index, cost: Metres, count: int) -> Index:
-    """The passage of least cost of each; -1 where none has a finite one."""
+def _cheapest(passage: Index, which: Index, cost: Metres, asked: Mask, count: int) -> Index:
+    """The passage of least cost of each, of those asked for; -1 where there is none."""
     best = np.full(count, -1)
-    first = least(cost, which)
-    first = first[np.isfinite(cost[first])]
-    best[which[first]] = passage[first]
+    some = np.flatnonzero(asked)
+    some = some[least(cost[some], which[some])]
+    best[which[some]] = passage[some]
     return best
 
 
@@ -360,7 +354,7 @@ def _tell(at: Index | slice, sight: Sight, found: _Found, mine: Memory, *, here:
     found.subject[at] = subject
     found.deviation[at] = deviation
     found.detour[at] = np.where(confirmed & ~same, END, detour)
-    found.direction[at] = np.select([confirmed & ~same, back | from_start], [END, BAD], direction)
+    found.direction[at] = np.where(confirmed & ~same, END, np.where(back | from_start, BAD, direction))
     found.back_m[at] = np.where(back, -ahead_m, np.where(from_start, np.abs(chainage_m - mine["maybe_m"]), 0.0))
     found.back_us[at] = np.where(mine["back_us"] != 0, mine["back_us"], ABSENT)
     found.since_us[at] = np.where(from_start, mine["maybe_us"], ABSENT)

@@ -19,7 +19,7 @@ from geofence.fences import DEEP_M, FenceIndex
 from geofence.sight import MOVING_KMH
 from tracks.event import KIND
 from tracks.spans import Index
-from tracks.track import TrackBatch, distinct, expand, least
+from tracks.track import TrackBatch, changes, distinct, expand, least
 
 WAY_M_MAX: Final = 1000.0
 """Of a longer way nobody knows where it led. Unmeasured."""
@@ -116,7 +116,7 @@ def passed(index: FenceIndex, track: TrackBatch, ways: Ways, row: Index, depth: 
 
     which, nth = expand(count := np.ceil(ways.long_m[pair] / STEP_M).astype(np.int64))
     held_by = np.where(index.holds(row[pair[which]], *at(pair[which], (nth + 0.5) / count[which])), which, -1)
-    edges = np.flatnonzero(np.diff(held_by, prepend=-2) != 0)
+    edges = np.flatnonzero(changes(held_by))
     size, runs = np.diff(edges, append=len(which)), held_by[edges] >= 0
     size, begins = size[runs], edges[runs]
     longest = least(-size, held_by[begins])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from geofence.datum import distance_m
 from tracks.fix import ABSENT, FixBatch
 from tracks.spans import Index, Mask
-from tracks.track import Memory, TrackBatch, pick, put, steps
+from tracks.track import Memory, TrackBatch, changes, pick, put, steps
 
 
 class Quality(IntFlag):
@@ -202,7 +202,7 @@ def _tell_vehicles_apart(track: TrackBatch, memory: Memory) -> None:
     """Mark where a terminal reports for another vehicle: that was somewhere else, and what the one before did is not its doing."""
     told = np.flatnonzero(track.good & (track.vehicle_id != ABSENT))
     owner, vehicle_id = track.owner[told], track.vehicle_id[told]
-    first = np.diff(owner, prepend=-1) != 0
+    first = changes(owner)
     before = np.where(first, memory["vehicle_id"][owner], np.roll(vehicle_id, 1))
     another = told[(before != 0) & (before != vehicle_id)]
     track.another[another] = track.gap[another] = True

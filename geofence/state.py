@@ -24,9 +24,8 @@ from numpy.typing import NDArray
 from geofence.incidents import INCIDENT, Incidents
 from geofence.quality import SAMPLE
 from geofence.work import Arrivals, Change, Work
-from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
-from tracks.track import Memory, expand, pick, put, whole
+from tracks.track import Memory, changes, expand, pick, put, whole
 
 STRIDE: Final = 16
 """Samples between two pictures. A late fix costs judging at most this many more than those that followed it."""
@@ -123,12 +122,12 @@ class State:
 
     def arrange(self, terminal_id: Index, sample: NDArray[Any], source: Index) -> tuple[Work, Index]:
         """Lay out the samples (each of `terminal_id`, ascending, from row `source` of the batch); and the sources too late to take up."""
-        new = np.diff(terminal_id, prepend=ABSENT) != 0
+        new = changes(terminal_id)
         ids = terminal_id[new]
         arrived = Arrivals(np.cumsum(new) - 1, sample, source).in_order()
         slot = self.find(ids)
         start = self._count[slot]
-        first = np.flatnonzero(np.diff(arrived.owner, prepend=-1))
+        first = np.flatnonzero(changes(arrived.owner))
         behind = (start > 0) & ~_after(arrived.sample, first, self._last[slot])
         stale = np.empty(0, np.int64)
         if behind.any():
@@ -154,7 +153,7 @@ class State:
 
     def _work(self, ids: Index, slot: Index, start: Index, arrived: Arrivals) -> Work:
         """The work of those owners that have samples left, numbered anew."""
-        first = np.diff(arrived.owner, prepend=-1) != 0
+        first = changes(arrived.owner)
         kept, owner = arrived.owner[first], np.cumsum(first) - 1
         ids, slot, start = ids[kept], slot[kept], start[kept]
         rewound = start < self._count[slot]

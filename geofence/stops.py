@@ -22,7 +22,7 @@ from tracks.batch import Batch, column
 from tracks.event import KIND, NO_SIGNALS, VALUE, EventBatch, Signals, together
 from tracks.fix import ABSENT
 from tracks.spans import Index, Mask
-from tracks.track import Memory, Standing, TrackBatch, distinct, expand, rows_of
+from tracks.track import Memory, Standing, TrackBatch, changes, distinct, expand, rows_of
 
 RADIUS_M: Final = 60.0
 """15 m of noise, the survey's error and the road's width; 100 m in valleys."""
@@ -170,7 +170,7 @@ def calls(visits: EventBatch, index: StopIndex) -> CallBatch:
     order = np.lexsort((visits.start_us[ordered], index.corridor_id[row], visits.terminal_id[ordered]))
     ordered, row = ordered[order], row[order]
     corridor_id, sequence, terminal_id = index.corridor_id[row], index.sequence[row], visits.terminal_id[ordered]
-    first = (np.diff(terminal_id, prepend=-1) != 0) | (np.diff(corridor_id, prepend=-1) != 0)
+    first = changes(terminal_id) | changes(corridor_id)
     step = np.diff(sequence, prepend=0)
     first |= step <= 0
     return CallBatch(

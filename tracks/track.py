@@ -136,10 +136,17 @@ def steps(group: Index) -> Iterator[Index | slice]:
     yield from np.split(by_rank, np.cumsum(np.bincount(rank))[:-1])
 
 
+def changes(group: Index) -> Mask:
+    """Which elements differ from the one before; the first does."""
+    new = np.ones(len(group), np.bool_)
+    np.not_equal(group[1:], group[:-1], out=new[1:])
+    return new
+
+
 def distinct(keys: Index) -> Index:
     """The keys, ascending, each once; faster than `numpy.unique` for integers, above all where some follow one another already."""
     keys = np.sort(keys, kind="stable")
-    once: Index = keys[np.diff(keys, prepend=keys[:1] - 1) != 0]
+    once: Index = keys[changes(keys)]
     return once
 
 
@@ -161,21 +168,21 @@ def rows_of(ids: Index, known: Index) -> Index:
 
 def ranks(group: Index) -> Index:
     """Place of each row within its group, from 0. `group` is ascending."""
-    if len(group) == 0:
-        return np.empty(0, np.int64)
-    first = np.flatnonzero(np.diff(group, prepend=group[0] - 1))
+    first = np.flatnonzero(changes(group))
+    if len(first) == len(group):
+        return np.zeros(len(group), np.int64)
     size = np.diff(first, append=len(group))
     return np.arange(len(group)) - np.repeat(first, size)
 
 
 def least(value: NDArray[np.float64], group: Index) -> Index:
     """The row of the least value of each group, the first of equals. `group` is ascending."""
-    if len(group) == 0:
-        return np.empty(0, np.int64)
-    new = np.diff(group, prepend=group[0] - 1) != 0
+    new = changes(group)
+    if new.all():
+        return np.arange(len(group))
     lowest = np.minimum.reduceat(value, np.flatnonzero(new))
     rows = np.flatnonzero(value == lowest[np.cumsum(new) - 1])
-    firsts: Index = rows[np.diff(group[rows], prepend=group[0] - 1) != 0]
+    firsts: Index = rows[changes(group[rows])]
     return firsts
 
 
