@@ -238,14 +238,18 @@ def test_tracks_that_fit_no_datum_are_doubted_too() -> None:
     assert "no better" in str(geojson.fit_of_corridor(Corridor(1, ROAD), Datum.WGS84, tracks.lon, tracks.lat).warning)
 
 
-def test_shifted_fences_are_found_out_by_the_vehicles_that_stand_in_them() -> None:
+DEPOTS = [ROAD[40 * number] for number in range(1, 5)]
+YARDS = MultiPolygon([Polygon.rectangle(lon - 0.001, lat - 0.001, lon + 0.001, lat + 0.001) for lon, lat in DEPOTS])
+
+
+@pytest.mark.parametrize("shapes", [[Circle(*at, 120.0) for at in DEPOTS], [YARDS]], ids=["circles", "one of several parts"])
+def test_shifted_fences_are_found_out_by_the_vehicles_that_stand_in_them(shapes: list[Any]) -> None:
     rng = np.random.default_rng(2)
-    depots = [Fence(number, Circle(*ROAD[40 * number], 120.0)) for number in range(1, 5)]
+    depots = [Fence(number, shape) for number, shape in enumerate(shapes, 1)]
     document = geojson.document(depots, Datum.GCJ02)
     del document["datum"]
     wrong, _ = geojson.fences(document, Datum.WGS84)
-    lon = np.repeat([fence.shape.lon for fence in depots], 50) + rng.normal(0, 1e-4, 200)
-    lat = np.repeat([fence.shape.lat for fence in depots], 50) + rng.normal(0, 1e-4, 200)
+    lon, lat = np.repeat(DEPOTS, 50, axis=0).T + rng.normal(0, 1e-4, (2, 200))
 
     assert Datum.GCJ02 == geojson.fit_of_fences(wrong, Datum.WGS84, lon, lat).best
     assert geojson.fit_of_fences(depots, Datum.WGS84, lon, lat).warning is None

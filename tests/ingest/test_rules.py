@@ -93,6 +93,24 @@ def test_a_vehicle_that_enters_and_leaves_a_fence_is_one_event_stored_with_its_f
     play(story())
 
 
+def test_a_vehicle_between_the_parts_of_its_zone_has_strayed_and_in_either_it_has_not(database_url: str) -> None:
+    rings = [square(east_m)["geometry"]["coordinates"] for east_m in (0, 1400)]
+    zone = square(0, stay="in") | {"geometry": {"type": "MultiPolygon", "coordinates": rings}}
+
+    async def story() -> None:
+        import_fences(database_url, zone, Datum.WGS84)
+        async with worker(database_url) as (_, port):
+            code = registered(database_url)
+            await drive(port, code, [at(step, -150 + 100 * step) for step in range(11)])
+            assert rows(database_url, WORDS) == [("outside", True)]
+            await drive(port, code, [at(step, -150 + 100 * step) for step in range(11, 18)])
+        ((kind, ended, peak),) = rows(database_url, "SELECT kind, ended, peak FROM events")
+        assert (kind, ended) == ("outside", "returned")
+        assert 440 < peak < 460, "metres to the nearer of the two"
+
+    play(story())
+
+
 def test_a_vehicle_that_strays_from_its_corridor_and_returns_is_one_event(database_url: str) -> None:
     async def story() -> None:
         import_corridors(database_url, road(), Datum.WGS84)
