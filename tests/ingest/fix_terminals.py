@@ -14,7 +14,7 @@ from firmware_sim.states import State
 from firmware_sim.terminal import Terminal
 from storage.commands import CommandResult, send_command
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @contextlib.asynccontextmanager

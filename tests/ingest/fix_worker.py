@@ -18,7 +18,8 @@ from protocols.jt808 import messages
 from protocols.jt808.frames import Frame, frame_of
 from protocols.jt808.header import V2013
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
+"""Only what fails waits so long. On a machine with much else to do ten seconds were too few, once in many runs."""
 SILENCE_S = 0.15
 """How long nothing must come for silence. Longer than a batch takes, by far."""
 
