@@ -1,12 +1,14 @@
 """The edges of many polygons, found from beside them: how far it is to the nearest, in metres, without a look at the others.
 
 Each polygon is cut into strips from south to north, and each strip lists the edges that touch it; the strips that a place reaches follow
-one another, and so do their lists. Distances are taken in the plane at the place, which is good to 1e-5 as far as 10 km.
+one another, and so do their lists. However far away the nearest edge is, only strips are looked into that may have it.
+Distances are taken in the plane at the place, which is good to 1e-5 as far as 10 km.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Self
 
@@ -16,12 +18,12 @@ from numpy.typing import NDArray
 
 from geofence.datum import Degrees, Metres, metres_per_degree
 from tracks.spans import Index, Mask
-from tracks.track import expand
+from tracks.track import expand, least
 
 STRIPS_PER_ROOT: Final = 2
 """Strips of a polygon: so many times the root of its edges, that edges which touch all of them still have room."""
-EDGES_AT_ONCE: Final = 1 << 16
-"""So many are looked at together, or those of one place: far away from a border of 10 000 edges, each place asks for all of them."""
+AT_ONCE: Final = 1 << 16
+"""So many edges, or strips, are looked at together, or those of one place: a border may have 10 000 edges, a batch 5 000 places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ class Edges:
     """Of each strip: the begin of its list, and one more."""
     edge: NDArray[np.int32]
     """The lists, end to end."""
+    west: NDArray[np.int32]
+    """Of each strip: the westernmost vertex of its edges, and the easternmost; where it has none, the one before it has."""
+    east: NDArray[np.int32]
 
     @classmethod
     def of(cls, polygons: NDArray[np.object_]) -> Self:
@@ -54,12 +59,20 @@ class Edges:
         count = np.ceil(STRIPS_PER_ROOT * np.sqrt(np.bincount(polygon, minlength=len(polygons)))).astype(np.int64)
         scale, strips = count / (north - south), np.append(0, np.cumsum(count))
         lon, lat = ends.T.copy()
-        made = cls(lon, lat, south, scale, strips, np.empty(0, np.int64), np.empty(0, np.int32))
+        none = np.empty(0, np.int32)
+        made = cls(lon, lat, south, scale, strips, none.astype(np.int64), none, none, none)
         begin, end = made._strip(polygon, lat[edge]), made._strip(polygon, lat[edge + 1])
         which, nth = expand(np.abs(end - begin) + 1)
         strip = np.minimum(begin, end)[which] + nth
         first = np.append(0, np.cumsum(np.bincount(strip, minlength=strips[-1])))
-        return cls(lon, lat, south, scale, strips, first, edge[which[np.argsort(strip, kind="stable")]].astype(np.int32))
+        listed = edge[which[np.argsort(strip, kind="stable")]].astype(np.int32)
+        nth = np.searchsorted(filled := np.flatnonzero(np.diff(first)), np.arange(strips[-1]), side="right") - 1
+        of_strip = np.repeat(np.arange(len(filled)), np.diff(first)[filled])
+        west, east = (
+            (vertex := np.where(way * lon[listed] <= way * lon[listed + 1], listed, listed + 1))[least(way * lon[vertex], of_strip)][nth]
+            for way in (1.0, -1.0)
+        )
+        return replace(made, first=first, edge=listed, west=west, east=east)
 
     def holds(self, polygon: Index, lon: Degrees, lat: Degrees) -> Mask:
         """Whether each place lies in the polygon beside it: edges pass east of it an odd number of times, or one passes through it."""
@@ -80,12 +93,35 @@ class Edges:
         """Metres from each place to the nearest edge of the polygon beside it; where that is further than `reach_m`, something further."""
         reach_deg = reach_m / metres_per_degree(lat)[1]
         low, high = self._strip(polygon, lat - reach_deg), self._strip(polygon, lat + reach_deg)
-        portion = np.cumsum(self.first[high + 1] - self.first[low]) // EDGES_AT_ONCE
-        cuts = [0, *(np.flatnonzero(np.diff(portion)) + 1).tolist(), len(polygon)]
-        return np.concatenate([self._nearest_m(low[a:b], high[a:b], lon[a:b], lat[a:b]) for a, b in pairwise(cuts)])
+        return self._between_m(low, high, lon, lat)
+
+    def nearest_m(self, polygon: Index, lon: Degrees, lat: Degrees) -> Metres:
+        """The same however far it is: a strip is not looked into if all of it is further away than an outer vertex of another."""
+        many = self.strips[polygon + 1] - self.strips[polygon]
+        return np.concatenate([np.empty(0), *(self._nearest_of_m(polygon[some], lon[some], lat[some]) for some in _portions(many))])
+
+    def _nearest_of_m(self, polygon: Index, lon: Degrees, lat: Degrees) -> Metres:
+        which, nth = expand(count := self.strips[polygon + 1] - self.strips[polygon])
+        strip, high = self.strips[polygon][which] + nth, 1 / self.scale[polygon][which]
+        south = self.south[polygon][which] + nth * high
+        here_lon, here_lat, (east_m, north_m) = lon[which], lat[which], metres_per_degree(lat)
+        east_m, north_m, west, east = east_m[which], north_m[which], self.west[strip], self.east[strip]
+        far_m = np.minimum(
+            *(np.hypot((self.lon[each] - here_lon) * east_m, (self.lat[each] - here_lat) * north_m) for each in (west, east))
+        )
+        # all of a strip lies between its outer vertices, and between its south and its north
+        near_m = np.hypot(_apart(here_lon, self.lon[west], self.lon[east]) * east_m, _apart(here_lat, south, south + high) * north_m)
+        reach_m = np.minimum.reduceat(far_m, np.cumsum(count) - count)
+        chosen = np.flatnonzero(near_m <= reach_m[which] + 1e-3)
+        which, strip = which[chosen], strip[chosen]
+        return np.minimum.reduceat(self._between_m(strip, strip, lon[which], lat[which]), np.flatnonzero(np.diff(which, prepend=-1)))
+
+    def _between_m(self, low: Index, high: Index, lon: Degrees, lat: Degrees) -> Metres:
+        """Metres from each place to the nearest edge in the strips `low` to `high`; infinite where they have none."""
+        some = _portions(self.first[high + 1] - self.first[low])
+        return np.concatenate([np.empty(0), *(self._nearest_m(low[each], high[each], lon[each], lat[each]) for each in some)])
 
     def _nearest_m(self, low: Index, high: Index, lon: Degrees, lat: Degrees) -> Metres:
-        """Metres from each place to the nearest edge in the strips `low` to `high`; infinite where they have none."""
         east, north = metres_per_degree(lat)
         which, edge, count = self._listed(low, high)
         here_lon, here_lat, east, north = (each.take(which) for each in (lon, lat, east, north))
@@ -110,3 +146,14 @@ class Edges:
         last: Index = self.strips[polygon + 1] - self.strips[polygon] - 1
         nth = np.minimum(np.maximum((lat - self.south[polygon]) * self.scale[polygon], 0), last)
         return self.strips[polygon] + nth.astype(np.int64)
+
+
+def _portions(count: Index) -> Iterator[slice]:
+    """Rows to look at together, which have AT_ONCE parts or so, if each has `count`."""
+    cuts = [0, *(np.flatnonzero(np.diff(np.cumsum(count) // AT_ONCE)) + 1).tolist(), len(count)]
+    return (slice(start, stop) for start, stop in pairwise(cuts) if start < stop)
+
+
+def _apart(here: Degrees, low: Degrees, high: Degrees) -> Degrees:
+    """Degrees to what lies between two, along one axis."""
+    return np.maximum(np.maximum(low - here, here - high), 0.0)

@@ -197,7 +197,7 @@ class _Look:
         fix = pairs.fix
         return self.index.in_force(pairs.row, self.track.terminal_id[fix], self.track.time_us[fix], self.minute[fix])
 
-    def edge_m(self, pairs: _Pairs, reach_m: float | Metres = np.inf) -> Metres:
+    def edge_m(self, pairs: _Pairs, reach_m: float | Metres | None = None) -> Metres:
         """Metres from fixes to the edges of fences; beyond the reach only that it is further."""
         return self.index.edge_m(pairs.row, self.track.lon[pairs.fix], self.track.lat[pairs.fix], reach_m)
 

@@ -47,8 +47,11 @@ def test_the_nearest_edge_is_so_far_away_and_beyond_the_reach_it_is_beyond_the_r
     shapes = polygons(rng)
     polygon, (lon, lat) = rng.integers(0, len(shapes), 1000), rng.uniform((109.98, 29.98), (110.02, 30.02), (1000, 2)).T
     plain_m = np.array([_plain_m(shapes[which], *at) for which, *at in zip(polygon, lon, lat, strict=True)])
-    away_m = Edges.of(shapes).away_m(polygon, lon, lat, reach_m)
+    edges = Edges.of(shapes)
+    away_m = edges.away_m(polygon, lon, lat, reach_m)
     near = plain_m <= reach_m
+
+    assert plain_m == pytest.approx(edges.nearest_m(polygon, lon, lat), abs=1e-6)
 
     assert near.sum() > 20
     assert plain_m[near] == pytest.approx(away_m[near], abs=1e-6)
@@ -64,6 +67,7 @@ def test_nothing_is_asked_of_no_polygons() -> None:
     edges, none = Edges.of(np.empty(0, object)), np.empty(0, np.int64)
 
     assert [] == edges.holds(none, np.empty(0), np.empty(0)).tolist()
+    assert [] == edges.nearest_m(none, np.empty(0), np.empty(0)).tolist()
     assert [] == edges.away_m(none, np.empty(0), np.empty(0), 30.0).tolist()
 
 
@@ -73,9 +77,11 @@ def test_how_far_it_is_to_a_border_of_ten_thousand_edges_takes_no_more_room_for_
     edges, lon, lat = Edges.of(zone), np.full(300, 112.0), np.linspace(29, 31, 300)
     tracemalloc.start()
     away_m = edges.away_m(np.zeros(300, np.int64), lon, lat, np.inf)
+    nearest_m = edges.nearest_m(np.zeros(300, np.int64), lon, lat)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
+    assert away_m.tolist() == nearest_m.tolist()
     assert peak_bytes < 20_000_000  # a column of all edges for all places is 24 MB
     assert _plain_m(zone[0], 112.0, 29.0) == pytest.approx(away_m[0], abs=1e-3)
     assert _plain_m(zone[0], 112.0, 31.0) == pytest.approx(away_m[-1], abs=1e-3)
