@@ -32,7 +32,7 @@ from tracks.batch import Batch, column
 from tracks.event import EventBatch, Kind, together
 from tracks.fix import ABSENT, FixBatch
 from tracks.spans import Index
-from tracks.track import Memory, Rule, among, pick, rows_of
+from tracks.track import Memory, Rule, among, ordered, pick, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def check(fixes: FixBatch, atlas: Atlas, state: State, also: Sequence[Rule] = ()
     assert _layout(rules) == state.layout, "the state was begun for other rules"
     quality = faults(fixes)
     rows = np.flatnonzero((quality & CLOCK == 0) & (fixes.terminal_id != ABSENT))
-    rows = rows[np.argsort(fixes.terminal_id[rows], kind="stable")]
+    rows = rows[ordered(fixes.terminal_id[rows])]
     work, stale = state.arrange(fixes.terminal_id[rows], samples(fixes, rows, quality), rows)
     quality[stale] |= np.uint16(Quality.STALE)
 

@@ -13,7 +13,7 @@ from typing import Final, Self
 import numpy as np
 
 from tracks.spans import Index, Mask
-from tracks.track import expand
+from tracks.track import expand, rows_of
 
 Party = tuple[str, int]
 """Kind and number: ("vehicle", 12), ("group", 3), ("line", 71)."""
@@ -70,7 +70,11 @@ class Assigned:
     """Things (rows of some index) by the terminals they are meant for."""
 
     terminal_id: Index
-    """Ascending; one element per terminal and thing."""
+    """Those that any is meant for alone, ascending."""
+    count: Index
+    """How many are meant for each of them; a last element for all other terminals."""
+    first: Index
+    """The place in `row` of the first of these."""
     row: Index
     for_all: Index
     """The things of everyone."""
@@ -81,14 +85,15 @@ class Assigned:
         members = [audiences.terminals(place) if place != EVERYONE else np.empty(0, np.int64) for place in audience.tolist()]
         terminal_id = np.concatenate([np.empty(0, np.int64), *members])
         thing = np.repeat(rows, [len(each) for each in members])
-        order = np.argsort(terminal_id, kind="stable")
-        return cls(terminal_id[order], thing[order], rows[audience == EVERYONE])
+        known, count = np.unique(terminal_id, return_counts=True)
+        count = np.append(count, 0)
+        return cls(known, count, np.cumsum(count) - count, thing[np.argsort(terminal_id, kind="stable")], rows[audience == EVERYONE])
 
     def to(self, terminal_id: Index) -> tuple[Index, Index]:
         """Pairs of element of `terminal_id`, ascending, and thing (row) meant for it."""
-        first = np.searchsorted(self.terminal_id, terminal_id)
-        which, nth = expand(np.searchsorted(self.terminal_id, terminal_id, side="right") - first)
-        row = self.row[first[which] + nth]
+        place = rows_of(terminal_id, self.terminal_id)
+        which, nth = expand(self.count[place])
+        row = self.row[self.first[place][which] + nth]
         if len(self.for_all):
             which = np.concatenate((which, np.repeat(np.arange(len(terminal_id)), len(self.for_all))))
             row = np.concatenate((row, np.tile(self.for_all, len(terminal_id))))

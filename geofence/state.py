@@ -128,7 +128,7 @@ class State:
         slot = self.find(ids)
         start = self._count[slot]
         first = np.flatnonzero(changes(arrived.owner))
-        behind = (start > 0) & ~_after(arrived.sample, first, self._last[slot])
+        behind = (start > 0) & ~_after(arrived.sample, first, self._last.take(slot, axis=0))
         stale = np.empty(0, np.int64)
         if behind.any():
             arrived, start, stale = self._merge(arrived, slot, start, behind)
@@ -199,9 +199,12 @@ class State:
         return Incidents(owner, pick(self._pool.rows, start[owner] + nth))
 
     def adopt(self, change: Change) -> None:
-        """Make what `check` found the state. There is no way back but to `forget` the terminals and take them up from what is stored."""
+        """Make what `check` found the state, which is still as it was then.
+
+        There is no way back but to `forget` the terminals and take them up from what is stored.
+        """
         work = change.work
-        slot = self._slots_for(work.terminal_id)
+        slot = work.slot if (work.slot >= 0).all() else self._slots_for(work.terminal_id)
         newest = np.cumsum(np.bincount(work.owner, minlength=len(slot))) - 1
         total = work.place[newest] + 1
         drop = np.maximum(-(-(total - WINDOW) // STRIDE) * STRIDE, 0)
