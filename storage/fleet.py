@@ -76,7 +76,7 @@ SELECT {_packed("vehicle_id", "code", _second("valid_from"), _second("valid_unti
 FROM ({HELD}) AS held JOIN unnest(%(kinds)s::text[], %(codes)s::bigint[]) AS known (kind, code) USING (kind)
 """  # noqa: S608 - our own words
 _LOAD: Final = f"""
-SELECT (SELECT last_value FROM fleet_versions),
+SELECT (SELECT last_value - (NOT is_called)::int FROM fleet_versions),
     ({_PAPERS}),
     (SELECT {_packed("t.id", "v.id", "(v.class = ANY(%(key)s))::int", "coalesce(v.max_kmh, 0)")}
      FROM terminals t JOIN vehicles v ON v.id = t.vehicle_id),

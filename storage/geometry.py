@@ -79,7 +79,7 @@ class Geometry:
 
 
 _SHAPES: Final = "SELECT id, name, feature, dubhe_meant_for(terminals, parties), coalesce(parties, '{{}}') FROM {} ORDER BY id"
-_VERSION: Final = "SELECT last_value FROM geometry_versions"
+_VERSION: Final = "SELECT last_value - (NOT is_called)::int FROM geometry_versions"  # 0 before the first change, which takes 1
 _NAMED: Final = {
     "line": "SELECT 'line:' || id FROM lines WHERE name = %(name)s",
     "group": "SELECT 'group:' || id FROM groups WHERE name = %(name)s",

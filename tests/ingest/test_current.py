@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from structlog.testing import capture_logs
 
 from ingest.current import Current
+from storage.enrol import add_vehicle
+from storage.fleet import FleetStore
+from storage.geometry import GeometryStore, add_shapes
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,23 @@ def test_what_is_read_again_without_a_change_is_told_once_and_a_change_between_r
 
     assert [("in force", 1), ("in force", 2)] == [(each["event"], each["version"]) for each in logs]
     assert there[:4] == told, "an older one that comes late is passed over"
+
+
+def test_the_first_shape_and_the_first_vehicle_of_a_database_make_new_versions(database_url: str) -> None:
+    async def versions() -> tuple[int, int]:
+        geometry, fleet = GeometryStore(database_url), FleetStore(database_url)
+        found = (await geometry.load()).version, (await fleet.load()).version
+        await geometry.close()
+        await fleet.close()
+        return found
+
+    before = asyncio.run(versions())
+    add_shapes(
+        database_url, "stops", [{"type": "Feature", "geometry": {"type": "Point", "coordinates": [121.47, 31.23]}, "properties": {}}]
+    )
+    add_vehicle(database_url, "沪A38000", "黄")
+    after = asyncio.run(versions())
+
+    assert (0, 0) == before
+    assert after > before
+    assert after[1] > before[1]
