@@ -54,6 +54,8 @@ def descend(levels: Sequence[Level], row: Index, hits: Callable[[Index, NDArray[
     """Pairs of question and segment: `row` is the polyline each question is about, `hits` says of questions which boxes to look into."""
     pair, node = np.arange(len(row)), row
     for level in levels:
+        if len(pair) == 0:
+            break
         hit = hits(pair, level.box.take(node, axis=0).T)
         inside = node[hit]
         which, nth = expand(level.children[inside])

@@ -26,7 +26,7 @@ from geofence.roster import EVERYONE, Assigned, Audiences, Parties, Party
 from tracks.batch import Batch, column
 from tracks.spans import Index, Mask
 from tracks.track import expand, least, rows_of
-from tracks.week import Window, calendars, minute_of_week
+from tracks.week import WEEK_MINUTES, Window, calendars, minute_of_week
 
 HALF_WIDTH_M: Final = 50.0
 MARGIN_M: Final = 10.0
@@ -243,8 +243,8 @@ class CorridorIndex:
 
     def _now(self, assignment: Index, time_us: Index, minute: Index) -> tuple[Index, Mask]:
         """The corridor (row) of each assignment, and whether it is in force at the time beside it, which is that minute of the week."""
-        row, valid_us = self.assignment_row[assignment], self.assignment_us[assignment]
-        now: Mask = (time_us >= valid_us[:, 0]) & (time_us < valid_us[:, 1]) & self.weeks[self.week[row], minute]
+        row, valid_us = self.assignment_row[assignment], self.assignment_us.take(assignment, axis=0)
+        now: Mask = (time_us >= valid_us[:, 0]) & (time_us < valid_us[:, 1]) & self.weeks.ravel()[self.week[row] * WEEK_MINUTES + minute]
         return row, now
 
     def near(self, lon: Degrees, lat: Degrees, row: Index) -> Mask:
@@ -255,7 +255,7 @@ class CorridorIndex:
 
     def at_terminus(self, lon: Degrees, lat: Degrees, row: Index) -> Mask:
         """Whether each fix is close to either end of the corridor beside it."""
-        ends, reach_m = self.ends[row], self.terminus_m[row]
+        ends, reach_m = self.ends.take(row, axis=0), self.terminus_m[row]
         near: Mask = (distance_m(lon, lat, ends[:, 0], ends[:, 1]) <= reach_m) | (distance_m(lon, lat, ends[:, 2], ends[:, 3]) <= reach_m)
         return near
 

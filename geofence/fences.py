@@ -260,7 +260,7 @@ class FenceIndex:
     def edge_m(self, row: Index, lon: Degrees, lat: Degrees, reach_m: float | Metres | None = None) -> Metres:
         """Metres from each position to the edge of the fence beside it, on either side; beyond `reach_m` only that it is further."""
         away_m = self.edges.nearest_m(row, lon, lat) if reach_m is None else self.edges.away_m(row, lon, lat, reach_m)
-        centre = self.centre[row]
+        centre = self.centre.take(row, axis=0)
         from_centre = np.abs(distance_m(centre[:, 0], centre[:, 1], lon, lat) - centre[:, 2])
         return np.where(np.isnan(from_centre), away_m, from_centre)
 

@@ -100,7 +100,7 @@ def passed(index: FenceIndex, track: TrackBatch, ways: Ways, row: Index, depth: 
 
     pair = np.flatnonzero((ways.long_m > 0) & (depth <= 1) & index.asks[KIND.INSIDE, row])
     pair = pair[index.may_cross(row[pair], at(pair, 0.0), at(pair, 1.0))]
-    first, last = _within(index.deep_box[row[pair]], at(pair, 0.0), at(pair, 1.0))
+    first, last = _within(index.deep_box.take(row[pair], axis=0), at(pair, 0.0), at(pair, 1.0))
     meets = last > first
     pair, first, last = pair[meets], first[meets], last[meets]
     one_end = depth[pair] + index.depth(row[pair], *at(pair, 0.0)) <= 1

@@ -215,7 +215,7 @@ class State:
         whose = slot[work.owner[stays]]
         put(self._window.reshape(-1), self._at((self._first[whose] + place[stays]) % WINDOW, whose), pick(work.sample, stays))
         self._count[slot] = total - drop
-        self._last[slot] = _moment(work.sample, newest)
+        self._last[slot, 0], self._last[slot, 1] = work.sample["time_us"][newest], work.sample["digest"][newest]
         for picture in change.pictures:
             mine, at = slot[picture.owner], picture.place - drop[picture.owner]
             self._keep(mine, np.where(at >= 0, self._picture(mine, at), -1), picture.memory, picture.incidents)
@@ -235,12 +235,12 @@ class State:
         """Write memory and incidents into a row of each slot; 0 is the present, -1 a picture that has left."""
         count = np.bincount(incidents.owner, minlength=len(slot))
         stop = self._pool.append(incidents.rows) + np.cumsum(count)
-        extent = np.stack((stop - count, stop), 1)
+        start = stop - count
         if (gone := row < 0).any():
-            slot, row, memory, extent = slot[~gone], row[~gone], pick(memory, ~gone), extent[~gone]
-        at = self._at(row, slot)
+            slot, row, memory, start, stop = slot[~gone], row[~gone], pick(memory, ~gone), start[~gone], stop[~gone]
+        at, extent = self._at(row, slot), self._extent.reshape(-1, 2)
         put(self._memory.reshape(-1), at, memory)
-        self._extent.reshape(-1, 2)[at] = extent
+        extent[at, 0], extent[at, 1] = start, stop
 
     def _slots_for(self, terminal_id: Index) -> Index:
         """Their slots; terminals not known yet get free ones."""
