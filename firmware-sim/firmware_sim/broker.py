@@ -19,6 +19,7 @@ from typing import Final
 
 from firmware_sim.gateway import free_port
 from firmware_sim.link import Address
+from firmware_sim.signals import heard_later
 
 START_S: Final = 10.0
 STOP_S: Final = 10.0
@@ -56,7 +57,7 @@ class Broker:
 
     def start(self) -> None:
         """Run it on what it has stored, and wait until it listens."""
-        with (self.folder / "mosquitto.log").open("ab") as log:
+        with heard_later(), (self.folder / "mosquitto.log").open("ab") as log:
             command = [self.program, "-c", str(self.folder / "mosquitto.conf")]
             self.process = subprocess.Popen(  # noqa: S603 - the program that was found
                 command,
@@ -97,8 +98,8 @@ def running_broker(folder: Path, settings: Sequence[str] = ()) -> Iterator[Broke
     root = ("user root",) if os.geteuid() == 0 else ()  # else it becomes a user that cannot write here
     lines = [f"listener {broker.port} 127.0.0.1", f"persistence_location {folder}/", *root, *SETTINGS, *settings]
     (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
-    broker.start()
     try:
+        broker.start()
         yield broker
     finally:
         broker.stop()

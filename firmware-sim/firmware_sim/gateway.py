@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_sim.link import Address
+from firmware_sim.signals import heard_later
 
 START_S: Final = 90.0
 """The embedded database is made on the first start, which takes some seconds on a free machine."""
@@ -77,21 +78,21 @@ def running_gateway(data_dir: Path, settings: Mapping[str, str] | None = None) -
     environment |= {f"DUBHE_{name.upper()}": str(value) for name, value in chosen.items()}
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "serve.log"
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dubhe", "serve"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            process_group=0,  # Ctrl-C is for who started it, and who hears the last answers before it ends
-        )
-    gateway = Gateway(Address("127.0.0.1", tcp), Address("127.0.0.1", web), data_dir, log, process)
-    try:
+    with contextlib.ExitStack() as stack:
+        with heard_later():
+            with log.open("ab") as file:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "dubhe", "serve"],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    process_group=0,  # Ctrl-C is for who started it, and who hears the last answers before it ends
+                )
+            gateway = Gateway(Address("127.0.0.1", tcp), Address("127.0.0.1", web), data_dir, log, process)
+            stack.callback(gateway.stop)
         _await_ready(gateway)
         yield gateway
-    finally:
-        gateway.stop()
 
 
 def _await_ready(gateway: Gateway) -> None:

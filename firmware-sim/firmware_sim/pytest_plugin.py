@@ -17,7 +17,8 @@ from firmware_sim.gateway import Gateway, running_gateway
 if TYPE_CHECKING:
     from firmware_sim.handset import Handset
 
-_NAMES: Final = count(13_800_000_001)
+_NAMES: Final = count(13_800_070_001)
+"""Their last digits become plates; names that tests give themselves mostly end in small numbers, and a plate is one vehicle's."""
 
 
 @pytest.fixture(scope="session")
