@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from geofence.datum import Degrees, Metres, metres_per_degree
 from tracks.spans import Index, Mask
-from tracks.track import expand, least
+from tracks.track import changes, expand, least
 
 STRIPS_PER_ROOT: Final = 2
 """Strips of a polygon: so many times the root of its edges, that edges which touch all of them still have room."""
@@ -114,7 +114,7 @@ class Edges:
         reach_m = np.minimum.reduceat(far_m, np.cumsum(count) - count)
         chosen = np.flatnonzero(near_m <= reach_m[which] + 1e-3)
         which, strip = which[chosen], strip[chosen]
-        return np.minimum.reduceat(self._between_m(strip, strip, lon[which], lat[which]), np.flatnonzero(np.diff(which, prepend=-1)))
+        return np.minimum.reduceat(self._between_m(strip, strip, lon[which], lat[which]), np.flatnonzero(changes(which)))
 
     def _between_m(self, low: Index, high: Index, lon: Degrees, lat: Degrees) -> Metres:
         """Metres from each place to the nearest edge in the strips `low` to `high`; infinite where they have none."""
