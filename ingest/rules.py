@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -26,6 +25,7 @@ from geofence.check import Atlas, Checked, RewoundBatch, begin, check
 from geofence.state import State
 from ingest.atlas import atlas_now
 from ingest.current import Current
+from ingest.held import Held
 from ingest.regime import Regime, regime_now
 from ingest.settings import Settings
 from protocols.jt808.fixes import with_alarms
@@ -36,7 +36,7 @@ from storage.rules import RuleStore, SavedState, Told
 from tracks.event import EventBatch
 from tracks.fix import ABSENT, FixBatch
 from tracks.spans import Index
-from tracks.track import ranks
+from tracks.track import among, distinct, ranks
 
 log: Final = structlog.get_logger("dubhe.rules")
 
@@ -47,6 +47,8 @@ PORTION: Final = 64
 """Fixes of one terminal that are judged before the loop has its turn: each takes about a millisecond, of however many terminals."""
 FORGOTTEN_AT: Final = 1_000
 """So many terminals that have gone are forgotten together; one alone costs as much."""
+NONE: Final = np.empty(0, np.int64)
+"""No terminals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,8 @@ class Judged:
     """None where nothing has happened, which spares a batch its own BEGIN and COMMIT."""
     fixes: FixBatch
     """With the flags of the quality gate, and the vehicles of their time."""
-    terminal_ids: frozenset[int]
-    """Whose state it has moved on."""
+    terminal_ids: Index
+    """Whose state it has moved on, ascending."""
     words: list[str]
     """What it tells, for counters."""
     received_us: int
@@ -78,10 +80,8 @@ class Rules:
         self.regime: Current[Regime] = Current("vehicles", lambda: regime_now(fleet, settings), fleet.changes)
         self._stores = (store, geometry, fleet)
         self._state = begin(Atlas(), Regime.of(None, settings).rules)
-        self._begun_us: dict[int, int] = {}
-        """Of each terminal that is taken up: what opened before, the state knows nothing of."""
-        self._changed: dict[int, float] = {}
-        """Since when a terminal's state is newer than what is saved, the oldest first."""
+        self._held = Held()
+        """The terminals that are taken up."""
         self._elsewhere: set[int] = set()
         """Terminals that have logged in at another worker since they did here."""
         self._strays: set[int] = set()
@@ -90,7 +90,7 @@ class Rules:
         """What stored fixes amount to of terminals taken up, and is not told yet."""
         self._ahead: list[Judged] = []
         """Judged and not committed yet, in order."""
-        self._in_hand: frozenset[int] = frozenset()
+        self._in_hand: Index = NONE
         """Terminals of the batch that is being judged."""
         self._fewer = asyncio.Event()
         """Set when some of them are committed or undone."""
@@ -106,11 +106,11 @@ class Rules:
     async def judge(self, fixes: FixBatch) -> Judged | None:
         """What is to be stored beside the fixes; None when there is nothing to judge, or when we fail: fixes are kept all the same."""
         try:
-            ids = frozenset(fixes.terminal_id.tolist()) - {ABSENT}
-            if not ids:
+            ids = distinct(fixes.terminal_id[fixes.terminal_id != ABSENT])
+            if not len(ids):
                 return None
             atlas, regime = await self.atlas.get(), await self.regime.get()
-            while new := ids.difference(self._begun_us):
+            while len(new := self._held.missing(ids)):
                 await self._take_up(new, fixes, atlas, regime)
             self._in_hand = ids
             fixes = regime.at_their_time(fixes)
@@ -124,7 +124,7 @@ class Rules:
             self.put_down(self._in_hand)  # perhaps it is judged in part
             return None
         finally:
-            self._in_hand = frozenset()
+            self._in_hand = NONE
         self._recalled.clear()
         self._ahead.append(judged)
         return judged
@@ -150,16 +150,13 @@ class Rules:
         if judged.too_late:
             self.late["too_late"] += judged.too_late
         self._heard_us = judged.received_us
-        now = time.monotonic()
-        for terminal_id in judged.terminal_ids.difference(self._changed):
-            if terminal_id in self._begun_us:
-                self._changed[terminal_id] = now
-        for terminal_id in self._elsewhere & judged.terminal_ids:
-            if terminal_id in self.here:
-                self._elsewhere.discard(terminal_id)
-            else:
-                self._put_down(terminal_id)
-                self._strays.add(terminal_id)
+        self._held.move_on(judged.terminal_ids, time.monotonic())
+        if self._elsewhere:
+            heard = self._elsewhere.intersection(judged.terminal_ids.tolist())
+            self._elsewhere -= heard.intersection(self.here)
+            strays = heard & self._elsewhere
+            self._held.put_down(strays)
+            self._strays |= strays
 
     def undo(self) -> None:
         """What is under way will not be committed as it was judged; its terminals are taken up anew from what is in the database."""
@@ -170,23 +167,25 @@ class Rules:
 
     def concerned(self, terminal_ids: Collection[int]) -> bool:
         """Whether one of them is in a batch under way."""
-        return any(not judged.terminal_ids.isdisjoint(terminal_ids) for judged in self._ahead)
+        ids = np.fromiter(terminal_ids, np.int64, len(terminal_ids))
+        return any(among(ids, judged.terminal_ids).any() for judged in self._ahead)
 
     def moved(self, terminal_ids: Iterable[int]) -> None:
         """These may report to another worker now; when they come back, they are taken up anew."""
-        for terminal_id in terminal_ids:
-            if terminal_id not in self.here:
-                self._elsewhere.add(terminal_id)
-                self._put_down(terminal_id)
+        gone = set(terminal_ids).difference(self.here)
+        self._elsewhere |= gone
+        self._held.put_down(gone)
 
     async def look_again(self) -> None:
         """Take terminals up anew of which another worker has committed something that was on its way when they came here, for ever."""
         async for terminal_id in self.store.strays():
-            self._put_down(terminal_id)
+            self._held.put_down([terminal_id])
 
     def begun_us(self) -> dict[int, int]:
         """The terminals that live here, and since when their states know what happened."""
-        return {each: begun_us for each, begun_us in self._begun_us.items() if each not in self._elsewhere}
+        ids = self._held.ids
+        begun_us = zip(ids.tolist(), self._held.begun_us(ids, 0).tolist(), strict=True)
+        return {each: since_us for each, since_us in begun_us if each not in self._elsewhere}
 
     def lasting(self, terminal_ids: Sequence[int]) -> EventBatch:
         """What is under way of some terminals."""
@@ -198,39 +197,28 @@ class Rules:
 
     def replace(self, states: Iterable[SavedState]) -> None:
         """They are saved: go on with them, but for terminals that have gone to another worker meanwhile."""
-        for each in states:
-            if each.terminal_id in self._elsewhere:
-                continue
-            self._state.forget([each.terminal_id])
+        saved = [each for each in states if each.terminal_id not in self._elsewhere]
+        self._state.forget([each.terminal_id for each in saved])
+        for each in saved:
             self._state.unpack(each.packed)
-            self._begun_us[each.terminal_id] = each.begun_us
-            self._changed.pop(each.terminal_id, None)
+        self._held.take_up({each.terminal_id: each.begun_us for each in saved})
 
     def put_down(self, terminal_ids: Iterable[int]) -> None:
         """Take these up anew when they are heard again."""
-        for terminal_id in terminal_ids:
-            self._put_down(terminal_id)
-
-    def _put_down(self, terminal_id: int) -> None:
-        self._begun_us.pop(terminal_id, None)
-        self._changed.pop(terminal_id, None)
+        self._held.put_down(terminal_ids)
 
     async def keep(self) -> None:
         """Save what has waited for long enough, for ever."""
         while True:
             await asyncio.sleep(1)
             await self._tell_strays()
-            before = time.monotonic() - SAVE_AFTER_S
-            await self._save([each for each, since in islice(self._changed.items(), SAVED_A_SECOND) if since <= before])
+            await self._save(SAVED_A_SECOND, time.monotonic() - SAVE_AFTER_S)
 
     async def close(self) -> None:
         """Save everything."""
         await self._tell_strays()
-        while self._changed:
-            left = len(self._changed)
-            await self._save(list(self._changed)[: 2 * SAVED_A_SECOND])
-            if len(self._changed) == left:
-                break
+        while await self._save(2 * SAVED_A_SECOND):
+            pass
         for store in self._stores:
             await store.close()
 
@@ -242,27 +230,31 @@ class Rules:
         except StoreUnavailable:  # in a second it is tried again
             self._strays |= strays
 
-    async def _save(self, terminal_ids: list[int]) -> None:
+    async def _save(self, many: int, before_s: float = np.inf) -> bool:
+        """Save at most so many states that have been newer than what is saved since `before_s`; whether some were."""
         async with self.saving:
-            ahead = self._in_hand.union(*(judged.terminal_ids for judged in self._ahead))  # their states know more than the database
-            terminal_ids = [each for each in terminal_ids if each in self._changed and each not in ahead]
-            if not terminal_ids:
-                return
-            since = [self._changed.pop(each) for each in terminal_ids]
+            ahead = np.concatenate((self._in_hand, *(judged.terminal_ids for judged in self._ahead)))  # they know more than the database
+            ids = self._held.unsaved(before_s)
+            ids = ids[~among(ids, np.sort(ahead))][:many]
+            if not len(ids):
+                return False
+            newer_s, begun_us = self._held.save(ids), self._held.begun_us(ids, 0)
+            states = zip(ids.tolist(), begun_us.tolist(), strict=True)
             try:
-                await self.store.save([saved_of(self._state, each, self._heard_us, self._begun_us[each]) for each in terminal_ids])
+                await self.store.save([saved_of(self._state, each, self._heard_us, since_us) for each, since_us in states])
             except StoreUnavailable as error:
                 log.warning("what the rules remember could not be saved; it is tried again", why=str(error))
-                waiting = {each: at for each, at in zip(terminal_ids, since, strict=True) if each in self._begun_us}
-                self._changed = waiting | self._changed
+                self._held.move_on(ids, newer_s)
+                return False
+            return True
 
-    async def _take_up(self, new: Collection[int], fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
+    async def _take_up(self, new: Index, fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
         """Bring in terminals: what was saved of them, and on top of it the fixes stored since; first what is under way has to be stored."""
         while self.concerned(new):
             self._fewer.clear()
             await self._fewer.wait()
         first_us = _first_us(fixes)
-        begun_us = {each: first_us[each] for each in new}
+        begun_us = {each: first_us[each] for each in new.tolist()}
         self._forget_gone(fixes)
         saved, since = await self.store.recall(begun_us, int(fixes.received_us.max()))
         if (stale := np.intersect1d(self._state.terminals(), np.array(list(begun_us), np.int64))).size:
@@ -283,7 +275,7 @@ class Rules:
                 begun_us[terminal_id] = min(begun_us[terminal_id], at_us)
         if len(since):
             self._recall(with_alarms(since), atlas, regime)
-        self._begun_us |= begun_us
+        self._held.take_up(begun_us)
 
     def _recall(self, fixes: FixBatch, atlas: Atlas, regime: Regime) -> None:
         """Judge stored fixes. A terminal one of whose breaks the rules goes on from what was saved, or all its batches would fail."""
@@ -300,12 +292,10 @@ class Rules:
 
     def _forget_gone(self, fixes: FixBatch) -> None:
         """Make room, but never of those whose fixes these are: taking up one would put down another for ever."""
-        if len(self._begun_us) > 2 * len(self.here) + FORGOTTEN_AT:
-            wanted = self._changed.keys() | set(fixes.terminal_id.tolist())
-            gone = [each for each in self._begun_us if each not in self.here and each not in wanted]
+        if len(self._held) > 2 * len(self.here) + FORGOTTEN_AT:
+            gone = set(self._held.ids.tolist()).difference(self.here, self._held.unsaved().tolist(), fixes.terminal_id.tolist())
             self._state.forget(gone)
-            for each in gone:
-                del self._begun_us[each]
+            self._held.put_down(gone)
 
     def _judged(self, fixes: FixBatch, parts: Sequence[_Part], regime: Regime) -> Judged:
         """What stored fixes have shown is told again with it: the rules may have changed since they were judged."""
@@ -319,7 +309,7 @@ class Rules:
         told = None
         if len(events) or len(rewound) or len(late):
             now_us = int(fixes.received_us.max())  # for one that has logged in elsewhere meanwhile
-            begun = np.array([self._begun_us.get(each, now_us) for each in rewound.terminal_id.tolist()], np.int64)
+            begun = self._held.begun_us(rewound.terminal_id, now_us)
             told = Told(
                 events=events,
                 reasons=regime.reasons(events.vehicle_id, events.start_us),
@@ -333,7 +323,7 @@ class Rules:
         return Judged(
             told=told,
             fixes=replace(fixes, quality=quality),
-            terminal_ids=frozenset().union(*(part.checked.change.work.terminal_id.tolist() for part in parts)),
+            terminal_ids=distinct(np.concatenate([part.checked.change.work.terminal_id for part in parts])),
             words=[word for part in parts for word in part.checked.events.words()],
             received_us=int(fixes.received_us.min()),
             too_late=len(stale) - len(late),

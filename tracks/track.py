@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -93,12 +94,18 @@ class Rule(Protocol):
 
 def whole(rows: NDArray[Any]) -> NDArray[Any]:
     """The same elements of a structured array, each as one run of bytes; numpy moves those 5 to 30 times faster than field by field."""
-    return rows.view(np.dtype((np.void, rows.dtype.itemsize)))
+    return rows.view(_bytes(rows.dtype.itemsize))
+
+
+@cache
+def _bytes(size: int) -> np.dtype[np.void]:
+    return np.dtype((np.void, size))
 
 
 def pick(rows: NDArray[Any], at: Any) -> NDArray[Any]:  # noqa: ANN401 - whatever indexes an array
     """A copy of the elements `rows[at]` of a structured array: 8 ns each, not 130 (2-core VM, 2026-11)."""
-    picked: NDArray[Any] = whole(rows)[at].view(rows.dtype)
+    runs = whole(rows)
+    picked: NDArray[Any] = (runs.take(at) if isinstance(at, np.ndarray) and at.dtype == np.int64 else runs[at]).view(rows.dtype)
     return picked
 
 

@@ -80,7 +80,7 @@ async def look_back(running: Worker) -> None:
 
 async def save(running: Worker) -> None:
     """Save what the rules remember, as it is once a minute."""
-    await running.rules._save(list(running.rules._changed))
+    await running.rules._save(1_000)
 
 
 async def one_pass(running: Worker, url: str) -> set[tuple[Any, ...]]:

@@ -200,9 +200,9 @@ def test_a_terminal_that_goes_from_worker_to_worker_and_back_keeps_its_incident(
         async with worker(database_url, "w1") as (one, first), worker(database_url, "w2") as (other, second):
             await drive(first, code, STRAY[:9])
             await drive(second, code, STRAY[9:16])
-            await until(lambda: not one.sessions.of_terminal and not one.rules._begun_us)
+            await until(lambda: not one.sessions.of_terminal and not len(one.rules._held))
             await drive(first, code, STRAY[16:24])
-            await until(lambda: not other.sessions.of_terminal and not other.rules._begun_us)
+            await until(lambda: not other.sessions.of_terminal and not len(other.rules._held))
             await drive(second, code, STRAY[24:])
         assert rows(database_url, "SELECT kind, started_at::text, ended, evidence FROM events") == [
             ("deviation", "2026-11-24 00:01:40+00", "returned", 12)
@@ -476,7 +476,7 @@ def test_what_was_on_its_way_when_a_terminal_changed_worker_counts_there(databas
                 await until(lambda: one.gather.backlog_bytes and not len(one.gather))
                 there = await drive(second, code, STRAY[15:20])
                 await until(lambda: not one.sessions.of_terminal)
-            await until(lambda: not one.rules._begun_us and not one.rules._strays and not other.rules._begun_us)
+            await until(lambda: not len(one.rules._held) and not one.rules._strays and not len(other.rules._held))
             for body in STRAY[20:]:
                 assert await there.result(0x0200, body) == 0
         assert rows(database_url, "SELECT count(*) FROM fixes") == [(len(STRAY),)]
@@ -513,7 +513,7 @@ def test_making_room_for_a_terminal_never_costs_another_of_its_batch(database_ur
         async with worker(database_url) as (running, _), asyncio.timeout(PATIENCE_S):
             rules = running.rules
             rules.settle(await rules.judge(FixBatch.concat([first.fixes(), second.fixes()])))
-            await rules._save(list(rules._changed))
+            await rules._save(1_000)
             rules.settle(await rules.judge(FixBatch.concat([first.along(grid((300, 0), (600, 0))).fixes(), third.fixes()])))
             assert rules.begun_us().keys() == {1, 3}
 
@@ -597,9 +597,9 @@ def test_a_terminal_of_which_nothing_can_be_judged_has_no_state_to_be_saved(data
     async def story() -> None:
         async with worker(database_url) as (running, port):
             await drive(port, registered(database_url), [at(0, 0.0)[:22] + bytes.fromhex("000101000000")])
-            await running.rules._save(list(running.rules._changed))
+            await running.rules._save(1_000)
             await drive(port, registered(database_url, "13800138001"), [at(0, 0.0)], "13800138001")
-            await running.rules._save(list(running.rules._changed))
+            await running.rules._save(1_000)
         assert rows(database_url, "SELECT name FROM rule_states JOIN terminals ON id = terminal_id") == [("13800138001",)]
 
     play(story())
@@ -615,11 +615,11 @@ def test_a_batch_given_up_in_the_middle_of_its_judging_leaves_no_state_behind(da
             rules = running.rules
             rules.settle(await rules.judge(fixes.take(np.arange(1))))
             judging = asyncio.ensure_future(rules.judge(fixes.take(np.arange(1, len(fixes)))))
-            while not rules._in_hand:
+            while not len(rules._in_hand):
                 await asyncio.sleep(0)
             judging.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await judging
-            assert (rules.begun_us(), rules._changed) == ({}, {})
+            assert (rules.begun_us(), len(rules._held)) == ({}, 0)
 
     play(story())
