@@ -152,7 +152,7 @@ class Worker:
             self.porter.inbox = Inbox(self.links, self.gather, self.aio, packet_bytes_max=2 * at.frame_bytes_max)
         self.hindsight = self._hindsight(pipeline)
         loop = asyncio.get_running_loop()
-        doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._hear_logins()]
+        doing: list[Coroutine[Any, Any, None]] = [pipeline.run(), self._every_second(), self._log_out(), self._hear_logins()]
         doing += [self.dispatcher.run(), self.dispatcher.listen(), self.dispatcher.sweep(), self.parts.run()]
         doing += [
             self.rules.atlas.listen(),
@@ -324,7 +324,7 @@ class Worker:
             self._free(self._closed.popleft()[1])
 
     async def _every_second(self) -> None:
-        """Close what is idle, slow what is loud, publish the gauges, note who left."""
+        """Close what is idle, slow what is loud, publish the gauges; waits for nobody, since loud is who sends too much in a second."""
         while True:
             await asyncio.sleep(1)
             if self.gather.holds or self.gather.paused:
@@ -333,7 +333,6 @@ class Worker:
                 self._close_idle()
             self._slow_down()
             self._publish()
-            await self._log_out_gone()
 
     def _close_idle(self) -> None:
         for link in self.links.idle(now_us() - self.settings.idle_timeout_s * 1_000_000):
@@ -367,6 +366,11 @@ class Worker:
             metrics.observe_counts(metrics.CLOSED, self.mqtt.closed)
             metrics.MQTT_AGAIN.inc(self.mqtt.again)
             self.mqtt.again = 0
+
+    async def _log_out(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            await self._log_out_gone()
 
     async def _log_out_gone(self) -> None:
         gone, self.sessions.ended = self.sessions.ended, []

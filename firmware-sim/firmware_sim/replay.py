@@ -22,6 +22,7 @@ from protocols.jt808 import messages
 from protocols.jt808.frames import frame_of
 from protocols.jt808.framing import Deframer
 from protocols.jt808.header import V2013
+from tracks.plate import COLOURS
 from tracks.verdict import Reject
 
 WINDOW: Final = 8
@@ -168,7 +169,7 @@ async def replay(
         msg = f"the gateway refused terminal {terminal}; `dubhe terminal add {terminal}` enters it"
         raise ConnectionRefusedError(msg)
     if machine.counters.login_refusals:
-        entry = f"`dubhe terminal add {terminal} --plate {plate} --colour {plate_colour}` enters both"
+        entry = f"`dubhe terminal add {terminal} --plate {plate} --colour {COLOURS[plate_colour].english}` enters both"
         cure = f"{entry}; if it serves another, name that with --plate and --colour"
         msg = f"the gateway refused terminal {terminal} of vehicle {plate}; {cure}"
         raise ConnectionRefusedError(msg)

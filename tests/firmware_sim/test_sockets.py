@@ -261,7 +261,7 @@ def test_a_replay_says_when_it_is_refused_and_when_nobody_listens(tmp_path: Path
 
     async def scene() -> None:
         async with listening(Platform(results={0x0100: 4})) as to:
-            with pytest.raises(ConnectionRefusedError, match="`dubhe terminal add 13900000001 --plate 川A12345 --colour 1` enters both"):
+            with pytest.raises(ConnectionRefusedError, match="`dubhe terminal add 13900000001 --plate 川A12345 --colour blue` enters both"):
                 await replay(tmp_path / "a.csv", to, plate="川A12345", plate_colour=1)
         with pytest.raises(ConnectionRefusedError, match="Connect call failed"):
             await replay(tmp_path / "a.csv", to)

@@ -14,6 +14,7 @@ from fix_worker import PATIENCE_S, WRITERS, play, stored, worker
 from protocols.nmea.build import Position, burst
 from protocols.nmea.stream import name_line
 from storage.enrol import add_terminal
+from storage.registry import Registry
 
 NAME = "13800138000"
 NOON_US = 1_795_608_000_000_000
@@ -169,5 +170,24 @@ def test_a_unit_that_says_nothing_is_closed(database_url: str) -> None:
             running.links.heard_us[:] -= 6_000_000
 
             assert await unit.closed()
+
+    play(story())
+
+
+def test_a_database_that_does_not_answer_keeps_no_silent_unit_open(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with worker(database_url, admission="lenient", idle_timeout_s=5, **NMEA) as (running, _):
+            asked = asyncio.Event()
+
+            async def hangs(*_: object) -> None:
+                asked.set()
+                await asyncio.Event().wait()
+
+            with monkeypatch.context() as context:
+                context.setattr(Registry, "logout", hangs)
+                await asked.wait()
+                unit = await Unit.connect(running.nmea_port)
+                running.links.heard_us[:] -= 6_000_000
+                assert await unit.closed()
 
     play(story())
