@@ -174,6 +174,10 @@ class Gather:
         """The batch that the packet added last is in."""
         return self.taken + len(self._full) - (0 if self._filling.rows else 1)
 
+    def batch_of_last(self) -> int:
+        """The batch that what came last is in, packet or told; the newest one handed over where nothing waits."""
+        return max(self.batch_of_last_packet(), self.batch_of_told() if self.told else -1)
+
     async def take(self) -> Gathered:
         """Wait for packets, and a little for company, then hand over a batch of at most `rows_max` packets and `bytes_max` bytes."""
         await self._some.wait()

@@ -100,6 +100,8 @@ class Worker:
     """Terminal → vehicle, as the registry last said."""
     _closed: deque[tuple[int, int]] = field(default_factory=deque)
     """(batch, ticket) of links that have closed and are forgotten once that batch is kept."""
+    _kept: int = -1
+    """The newest batch that is kept."""
     _servers: list[asyncio.Server] = field(default_factory=list)
     _reading: asyncio.Task[None] | None = None
     _udp_doors: list[asyncio.DatagramTransport] = field(default_factory=list)
@@ -309,8 +311,8 @@ class Worker:
             self.sessions.serve(terminal_id, regime.vehicle_of.get(terminal_id, ABSENT))
 
     def _link_closed(self, ticket: int) -> None:
-        if self.gather.backlog_bytes:  # what the link said before it closed is still to be settled as its terminal's
-            self._closed.append((self.gather.batch_of_last_packet(), ticket))
+        if (last := self.gather.batch_of_last()) > self._kept:  # what the link said before it closed is still to be kept as its terminal's
+            self._closed.append((last, ticket))
             return
         self._free(ticket)
 
@@ -320,6 +322,7 @@ class Worker:
 
     def _free_closed(self, batch: int) -> None:
         """A batch is kept: the links that closed before its end have nothing more to say."""
+        self._kept = batch
         while self._closed and self._closed[0][0] <= batch:
             self._free(self._closed.popleft()[1])
 

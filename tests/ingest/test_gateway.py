@@ -19,6 +19,7 @@ from fix_worker import Raw, batch, play, report, worker
 from geofence.quality import Quality
 from ingest.conversation import Lockout
 from ingest.gather import Gathered
+from ingest.pipeline import Pipeline
 from ingest.reading import Reader
 from protocols.jt808 import messages
 from protocols.jt808.frames import frame_of
@@ -456,6 +457,31 @@ def test_many_terminals_that_speak_at_once_are_each_answered_once(database_url: 
                 assert [answer.body[4] for answer in answers] == [0] * 50
                 assert [answer.phone[-11:] for answer in answers] == names
             assert rows(database_url, "SELECT count(*), count(DISTINCT terminal_id) FROM fixes") == [(200, 50)]
+
+    play(story())
+
+
+def test_who_hangs_up_while_its_last_report_is_being_answered_is_offline_though_nobody_speaks_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, kept, go = Pipeline.answer, asyncio.Event(), asyncio.Event()
+
+    async def waits(pipeline: Pipeline, *given: Any) -> None:
+        kept.set()
+        await go.wait()
+        await answer(pipeline, *given)
+
+    monkeypatch.setattr(Pipeline, "answer", waits)
+
+    async def story() -> None:
+        async with worker(database_url, admission="lenient") as (running, port):
+            raw = await Raw.connect(port, "13800200001")
+            raw.writer.write(raw.frame(0x0200, report()))
+            await kept.wait()
+            raw.writer.close()
+            await until(lambda: all(link._ticket < 0 for link in running.links.open_links()))
+            go.set()
+            await until(lambda: rows(database_url, "SELECT FROM sessions") == [])
 
     play(story())
 
