@@ -153,8 +153,8 @@ class Rules:
         self._held.move_on(judged.terminal_ids, time.monotonic())
         if self._elsewhere:
             heard = self._elsewhere.intersection(judged.terminal_ids.tolist())
-            self._elsewhere -= heard.intersection(self.here)
-            strays = heard & self._elsewhere
+            strays = heard.difference(self.here)
+            self._elsewhere -= heard - strays
             self._held.put_down(strays)
             self._strays |= strays
 
