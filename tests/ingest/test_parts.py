@@ -90,6 +90,7 @@ def test_a_message_that_never_ends_is_given_up_and_what_came_of_it_is_evidence(d
         async with worker(database_url, **LENIENT) as (running, port):
             impatient(running, pause_s=0.02, requests_max=2)
             raw = await Raw.connect(port)
+            assert await raw.result(0x0002) == 0, "who has not been answered yet is asked for nothing"
             raw.writer.write(cut(0x0704, BATCH, 100)[0])
             heard = await answers(raw, 3)
             assert sorted(each.message_id for each in heard) == [0x8001, 0x8003, 0x8003], (
