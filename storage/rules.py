@@ -189,10 +189,10 @@ async def write(conn: AsyncConn, told: Told) -> None:
         await conn.execute(_LATE, (list(told.late), list(told.late.values())))
 
 
-def row_values(told: Told) -> dict[str, list[Any]]:
+def row_values(told: Told) -> dict[str, str]:
     """What `INSERT` takes. Running of a vehicle that was compliant after all, as the registry has it by now, did not happen."""
     events, reasons = told.events, told.reasons.astype(np.int64)
-    return {
+    values = {
         "id": events.id.tolist(),
         "terminal_id": events.terminal_id.tolist(),
         "vehicle_id": _optional(events.vehicle_id),
@@ -216,6 +216,12 @@ def row_values(told: Told) -> dict[str, list[Any]]:
         "reasons": reasons.tolist(),
         "withdrawn_at": ((events.kind == Kind.NON_COMPLIANT_RUNNING) & (reasons == 0)).tolist(),
     }
+    return {name: _array(column) for name, column in values.items()}
+
+
+def _array(values: Sequence[float | str | None]) -> str:
+    """PostgreSQL's text of an array of numbers, or of words of ours: psycopg asks of every element how to write it."""
+    return "{" + ",".join(["NULL" if each is None else str(each) for each in values]) + "}"
 
 
 def _optional(column: Index) -> list[int | None]:
