@@ -103,10 +103,10 @@ class State:
         place = np.minimum(np.searchsorted(self._ids, terminal_id), len(self._ids) - 1)
         return np.where(self._ids[place] == terminal_id, self._slots[place], -1)
 
-    def reach_us(self, terminal_id: int) -> int:
-        """The time up to which fixes of a terminal are too late to be taken up; 0 while there is none."""
-        slot = int(self.find(np.array([terminal_id]))[0])
-        return max(int(self._base[slot, 0]), 0) if slot >= 0 else 0
+    def reach_us(self, terminal_id: Index) -> Index:
+        """The time up to which fixes of terminals are too late to be taken up; 0 while there is none."""
+        reach_us: Index = np.maximum(self._base[self.find(terminal_id), 0], 0)
+        return reach_us
 
     def recall(self, terminal_id: Index) -> Memory:
         """What rules remember of them now."""
@@ -116,9 +116,10 @@ class State:
         """Their incidents under way now; owners are the rows of `terminal_id`."""
         return self._under_way(self.find(terminal_id), np.zeros(len(terminal_id), np.int64))
 
-    def last_us(self, terminal_id: int) -> int:
-        """The time of its newest fix."""
-        return int(self._last[self.find(np.array([terminal_id]))[0], 0])
+    def last_us(self, terminal_id: Index) -> Index:
+        """The times of their newest fixes."""
+        newest_us: Index = self._last[self.find(terminal_id), 0]
+        return newest_us
 
     def arrange(self, terminal_id: Index, sample: NDArray[Any], source: Index) -> tuple[Work, Index]:
         """Lay out the samples (each of `terminal_id`, ascending, from row `source` of the batch); and the sources too late to take up."""
@@ -287,20 +288,32 @@ class State:
         after = self._pool.append(rows) + np.cumsum(stop - start)
         extent[held] = np.stack((after - (stop - start), after), 1)
 
-    def pack(self, terminal_id: int) -> bytes:
-        """Everything about one terminal, to store or to hand to another worker."""
-        slot = int(self.find(np.array([terminal_id]))[0])
-        if slot < 0:
-            msg = f"nothing is known of terminal {terminal_id}"
+    def pack(self, terminal_id: Index) -> list[bytes]:
+        """Everything about each of some terminals, to store or to hand to another worker."""
+        slot = self.find(terminal_id)
+        if (slot < 0).any():
+            msg = f"nothing is known of terminal {terminal_id[slot < 0][0]}"
             raise KeyError(msg)
-        place = np.arange(self._count[slot])
-        here = np.full(len(place), slot)
-        row = np.append(0, self._picture(here, place)[::STRIDE])
-        extents = self._extent[row, slot]
-        incidents = (self._pool.rows[start:stop] for start, stop in extents.tolist())
-        head = np.array([terminal_id, len(place), *self._base[slot], len(row), *(extents[:, 1] - extents[:, 0])], np.int64)
-        body = (head, self._held(here, place), self._memory[row, slot], *incidents)
-        return self._mark + b"".join(part.tobytes() for part in body)
+        count = self._count[slot]
+        who, place = expand(count)
+        whose, nth = expand(1 + -(-count // STRIDE))
+        row = np.where(nth == 0, 0, self._picture(slot[whose], (nth - 1) * STRIDE))
+        start, stop = self._extent.reshape(-1, 2).take(self._at(row, slot[whose]), axis=0).T
+        which, following = expand(stop - start)
+        parts = zip(
+            self._heads(terminal_id, slot, whose, stop - start),
+            _parted(self._held(slot[who], place), who, len(slot)),
+            _parted(self._remembered(slot[whose], row), whose, len(slot)),
+            _parted(pick(self._pool.rows, start[which] + following), whose[which], len(slot)),
+            strict=True,
+        )
+        return [b"".join((self._mark, *(part.tobytes() for part in each))) for each in parts]
+
+    def _heads(self, terminal_id: Index, slot: Index, whose: Index, sizes: Index) -> list[NDArray[Any]]:
+        """What a packed terminal begins with: who it is, how many samples, the last before them, and how many incidents in each row."""
+        rows = np.bincount(whose, minlength=len(slot))
+        fixed = np.stack((terminal_id, self._count[slot], *self._base[slot].T, rows), 1)
+        return [np.concatenate(each) for each in zip(fixed, _parted(sizes, whose, len(slot)), strict=True)]
 
     def unpack(self, packed: bytes) -> None:
         """Take up what `pack` gave. Raises ValueError for another format: judge that terminal's stored track again instead."""
@@ -328,6 +341,12 @@ class State:
         self._ids, self._slots = self._ids[~gone], self._slots[~gone]
         self._count[free] = 0
         self._extent[:, free] = 0
+
+
+def _parted(rows: NDArray[Any], owner: Index, owners: int) -> list[NDArray[Any]]:
+    """The rows of each owner; `owner` is ascending."""
+    stop = np.cumsum(np.bincount(owner, minlength=owners)).tolist()
+    return [rows[begin:end] for begin, end in zip([0, *stop], stop, strict=False)]
 
 
 def _moment(sample: NDArray[Any], at: Index | slice) -> Index:

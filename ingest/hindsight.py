@@ -83,9 +83,10 @@ class Case:
         self.late.append(replace(fixes.take(late), raw=Spans.blank(int(late.sum()))))
         self.seen.update(_keys(fixes.take(fixes.received_us >= self.looked_us - OVERLAP_US)))
         state = self.within.state
-        for terminal_id in state.terminals().tolist():
-            if (last_us := state.last_us(terminal_id)) - self.copied_us.setdefault(terminal_id, last_us) >= DAY_US:
-                self.copies.append(saved_of(state, terminal_id, last_us, self.begun_us[terminal_id]))
+        ids = state.terminals()
+        for terminal_id, last_us in zip(ids.tolist(), state.last_us(ids).tolist(), strict=True):
+            if last_us - self.copied_us.setdefault(terminal_id, last_us) >= DAY_US:
+                self.copies += saved_of(state, {terminal_id: self.begun_us[terminal_id]}, last_us)
                 self.copied_us[terminal_id] = last_us
 
     def add(self, fixes: FixBatch, late: Mask) -> bool:

@@ -193,7 +193,7 @@ class Rules:
 
     def remade(self, state: State, begun_us: Mapping[int, int]) -> list[SavedState]:
         """States made anew of all that is committed, as they are to be saved."""
-        return [saved_of(state, each, self._heard_us, since_us) for each, since_us in begun_us.items()]
+        return saved_of(state, begun_us, self._heard_us)
 
     def replace(self, states: Iterable[SavedState]) -> None:
         """They are saved: go on with them, but for terminals that have gone to another worker meanwhile."""
@@ -239,9 +239,9 @@ class Rules:
             if not len(ids):
                 return False
             newer_s, begun_us = self._held.save(ids), self._held.begun_us(ids, 0)
-            states = zip(ids.tolist(), begun_us.tolist(), strict=True)
+            states = saved_of(self._state, dict(zip(ids.tolist(), begun_us.tolist(), strict=True)), self._heard_us)
             try:
-                await self.store.save([saved_of(self._state, each, self._heard_us, since_us) for each, since_us in states])
+                await self.store.save(states)
             except StoreUnavailable as error:
                 log.warning("what the rules remember could not be saved; it is tried again", why=str(error))
                 self._held.move_on(ids, newer_s)
@@ -351,9 +351,11 @@ async def _portions(fixes: FixBatch) -> AsyncGenerator[tuple[Index, FixBatch], N
         await asyncio.sleep(0)
 
 
-def saved_of(state: State, terminal_id: int, at_us: int, begun_us: int) -> SavedState:
-    """What is remembered of a terminal, to be kept; `at_us`: everything received before is in it."""
-    return SavedState(terminal_id, at_us, begun_us, state.reach_us(terminal_id), state.last_us(terminal_id), state.pack(terminal_id))
+def saved_of(state: State, begun_us: Mapping[int, int], at_us: int) -> list[SavedState]:
+    """What is remembered of terminals, to be kept; `at_us`: everything received before is in it."""
+    ids = np.fromiter(begun_us, np.int64, len(begun_us))
+    columns = (ids.tolist(), begun_us.values(), state.reach_us(ids).tolist(), state.last_us(ids).tolist(), state.pack(ids))
+    return [SavedState(each, at_us, *rest) for each, *rest in zip(*columns, strict=True)]
 
 
 def _first_us(fixes: FixBatch) -> dict[int, int]:

@@ -203,8 +203,8 @@ def judged(parts: Iterable[FixBatch], atlas: Atlas, also: Sequence[Rule] = (), *
 def restarted(state: State, atlas: Atlas, also: Sequence[Rule] = ()) -> State:
     """The state that a new process has, after it unpacked what the old one packed."""
     after = begin(atlas, also)
-    for terminal_id in state.terminals().tolist():
-        after.unpack(state.pack(terminal_id))
+    for packed in state.pack(state.terminals()):
+        after.unpack(packed)
     return after
 
 

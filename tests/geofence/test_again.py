@@ -69,8 +69,8 @@ def judge_again(ledger: Ledger, arrived: FixBatch, late: Mask, kept: State) -> A
     """What the gateway does with what came too late, from what it has kept."""
     without, within = Account(ATLAS, [DRIVING]), Account(ATLAS, [DRIVING])
     for account in (without, within):
-        for terminal_id in kept.terminals().tolist():
-            account.state.unpack(kept.pack(terminal_id))
+        for packed in kept.pack(kept.terminals()):
+            account.state.unpack(packed)
     for rows in np.array_split(np.argsort(arrived.time_us, kind="stable"), 9):
         without.judge(arrived.take(rows[~late[rows]]))
         within.judge(arrived.take(rows))
