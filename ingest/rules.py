@@ -42,7 +42,7 @@ log: Final = structlog.get_logger("dubhe.rules")
 
 SAVE_AFTER_S: Final = 60.0
 SAVED_A_SECOND: Final = 200
-"""A state is saved so long after it changed, and at most so many a second: 2.4 MB/s (12 KB each)."""
+"""A state is saved so long after it changed, and at most so many a second: 2.4 MB/s (12 KB each), half of it where PostgreSQL has lz4."""
 PORTION: Final = 64
 """Fixes of one terminal that are judged before the loop has its turn: each takes about a millisecond, of however many terminals."""
 FORGOTTEN_AT: Final = 1_000
