@@ -331,7 +331,8 @@ def polygon_of(shape: Shape) -> Any:  # noqa: ANN401 - shapely has no types
         case Line(points, width_m):
             return _buffered(np.array(points), width_m / 2)
         case Polygon(rings):
-            return shapely.Polygon(rings[0], rings[1:])
+            outline, *holes = (shapely.linearrings(np.asarray(ring)) for ring in rings)
+            return shapely.polygons(outline, holes or None)
         case MultiPolygon(polygons):
             return shapely.union_all([polygon_of(polygon) for polygon in polygons], grid_size=BORDER_DEG)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -34,16 +35,23 @@ class Current(Generic[Made]):
         self.value: Made | None = None
         self.followers: list[Callable[[Made], None]] = []
         """Told of each new one, in order."""
+        self._making = asyncio.Lock()
+        """Held while one is made: two at a time would take twice as long, and the first reports wait for the first."""
 
     async def get(self) -> Made:
         """It. Raises `StoreUnavailable` when there is none yet and none can be made."""
-        return self.value or await self._renew()
+        return self.value or await self._first()
+
+    async def _first(self) -> Made:
+        async with self._making:
+            return self.value or await self._renew()
 
     async def listen(self) -> None:
         """Keep it current, for ever."""
         async for _ in self._changes():
             try:
-                await self._renew()
+                async with self._making:
+                    await self._renew()
             except StoreUnavailable as error:
                 log.warning("what the rules judge by could not be read; the last goes on", what=self._what, why=str(error))
             except Exception:

@@ -46,6 +46,30 @@ def test_what_is_read_again_without_a_change_is_told_once_and_a_change_between_r
     assert there[:4] == told, "an older one that comes late is passed over"
 
 
+def test_who_asks_first_and_who_begins_to_listen_do_not_make_two_at_a_time() -> None:
+    under_way, at_a_time = 0, []
+
+    async def make() -> Shapes:
+        nonlocal under_way
+        under_way += 1
+        at_a_time.append(under_way)
+        for _ in range(9):
+            await asyncio.sleep(0)
+        under_way -= 1
+        return Shapes(1)
+
+    async def changes() -> AsyncIterator[None]:
+        yield
+
+    async def story() -> None:
+        current = Current("shapes", make, changes)
+        assert [Shapes(1), None, Shapes(1)] == await asyncio.gather(current.get(), current.listen(), current.get())
+
+    asyncio.run(story())
+
+    assert [1, 1] == at_a_time, "one for whoever asks, and another for what may have changed before there was a listener"
+
+
 def test_the_first_shape_and_the_first_vehicle_of_a_database_make_new_versions(database_url: str) -> None:
     async def versions() -> tuple[int, int]:
         geometry, fleet = GeometryStore(database_url), FleetStore(database_url)
