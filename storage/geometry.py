@@ -80,11 +80,7 @@ class Geometry:
     """By table."""
 
 
-_COLUMNS: Final = "id, name, feature, dubhe_meant_for(terminals, parties), coalesce(parties, '{{}}')"
-"""Those of `ShapeRow`."""
-_SHAPES: Final = f"SELECT {_COLUMNS} FROM {{}} ORDER BY id"  # noqa: S608 - our own columns
-_PACKED: Final = f"SELECT coalesce(string_agg(json_build_array({_COLUMNS})::text, E'\\n' ORDER BY id), '') FROM {{}}"  # noqa: S608 - likewise
-"""All shapes as one text, a line each: JSON has no line feed of its own."""
+_SHAPES: Final = "SELECT id, name, feature::text, dubhe_meant_for(terminals, parties), coalesce(parties, '{{}}') FROM {} ORDER BY id"
 _VERSION: Final = "SELECT last_value - (NOT is_called)::int FROM geometry_versions"  # 0 before the first change, which takes 1
 _NAMED: Final = {
     "line": "SELECT 'line:' || id FROM lines WHERE name = %(name)s",
@@ -133,12 +129,11 @@ class GeometryStore:
             await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             version = await (await conn.execute(_VERSION)).fetchone()
             assert version is not None, "a sequence has one row"
-            packed = {}
+            found = {}
             for table in TABLES:
-                row = await (await conn.execute(sql.SQL(_PACKED).format(sql.Identifier(table)))).fetchone()
-                assert row is not None, "it aggregates"
-                packed[table] = row[0]
-        return Geometry(version[0], await asyncio.to_thread(_unpacked, packed))
+                found[table] = await (await conn.execute(sql.SQL(_SHAPES).format(sql.Identifier(table)))).fetchall()
+        shapes = {table: await asyncio.to_thread(_understood, rows) for table, rows in found.items()}
+        return Geometry(version[0], shapes)
 
     async def changes(self) -> AsyncGenerator[None, None]:
         """Something happens at every change, for ever; also after each connect, for what was missed."""
@@ -147,8 +142,9 @@ class GeometryStore:
                 yield
 
 
-def _unpacked(packed: Mapping[str, str]) -> dict[str, list[ShapeRow]]:
-    return {table: [ShapeRow(*json.loads(line)) for line in lines.split("\n") if line] for table, lines in packed.items()}
+def _understood(rows: Sequence[tuple[Any, ...]]) -> list[ShapeRow]:
+    """What `_SHAPES` finds; the features come as text."""
+    return [ShapeRow(number, name, json.loads(feature), *whom) for number, name, feature, *whom in rows]
 
 
 def version_now(url: str) -> int:
@@ -209,7 +205,7 @@ def names_of(url: str, table: str) -> dict[int, list[str]]:
 def list_shapes(url: str, table: str) -> list[ShapeRow]:
     """The shapes of a table."""
     with connect(url, "dubhe geometry") as conn:
-        return [ShapeRow(*row) for row in conn.execute(sql.SQL(_SHAPES).format(sql.Identifier(table))).fetchall()]
+        return _understood(conn.execute(sql.SQL(_SHAPES).format(sql.Identifier(table))).fetchall())
 
 
 def replace_shapes(url: str, table: str, features: Mapping[int, dict[str, Any]], whom: Whom | None) -> list[int]:
