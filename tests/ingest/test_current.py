@@ -70,6 +70,55 @@ def test_who_asks_first_and_who_begins_to_listen_do_not_make_two_at_a_time() -> 
     assert [1, 1] == at_a_time, "one for whoever asks, and another for what may have changed before there was a listener"
 
 
+def test_who_asks_first_and_gives_up_does_not_keep_the_others_waiting() -> None:
+    begun, made = asyncio.Event(), []
+
+    async def make() -> Shapes:
+        made.append(len(made) + 1)
+        if len(made) == 1:
+            begun.set()
+            await asyncio.Event().wait()
+        return Shapes(len(made))
+
+    async def changes() -> AsyncIterator[None]:
+        for _ in ():
+            yield
+
+    async def story() -> None:
+        current = Current("shapes", make, changes)
+        first = asyncio.create_task(current.get())
+        await begun.wait()
+        second = asyncio.create_task(current.get())
+        await asyncio.sleep(0)
+        first.cancel()
+        assert Shapes(2) == await second
+        assert first.cancelled()
+        assert Shapes(2) == await current.get()
+
+    asyncio.run(story())
+
+    assert [1, 2] == made
+
+
+def test_shapes_are_read_again_after_a_reader_was_cancelled_wherever_it_was(database_url: str) -> None:
+    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [121.47, 31.23]}, "properties": {"name": "桥头"}}
+    add_shapes(database_url, "stops", [point] * 300)
+
+    async def story() -> None:
+        store = GeometryStore(database_url)
+        whole = await store.load()
+        for turns in (1, 2, 4, 8, 16, 32, 64):
+            reader = asyncio.create_task(store.load())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            assert whole == await store.load()
+        await store.close()
+
+    asyncio.run(story())
+
+
 def test_the_first_shape_and_the_first_vehicle_of_a_database_make_new_versions(database_url: str) -> None:
     async def versions() -> tuple[int, int]:
         geometry, fleet = GeometryStore(database_url), FleetStore(database_url)
