@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from structlog.testing import capture_logs
@@ -20,6 +20,16 @@ class Shapes:
     names: tuple[str, ...] = ()
 
 
+def changes(times: int) -> Callable[[], AsyncIterator[None]]:
+    """A listener that hears of so many changes."""
+
+    async def heard() -> AsyncIterator[None]:
+        for _ in range(times):
+            yield
+
+    return heard
+
+
 def test_what_is_read_again_without_a_change_is_told_once_and_a_change_between_reading_and_listening_is_not_lost() -> None:
     there = [Shapes(1), Shapes(1, ("committed since under the same number",)), Shapes(2), Shapes(2), Shapes(1)]
     read = iter(there)
@@ -28,12 +38,8 @@ def test_what_is_read_again_without_a_change_is_told_once_and_a_change_between_r
     async def make() -> Shapes:
         return next(read)
 
-    async def changes() -> AsyncIterator[None]:
-        for _ in there[1:]:
-            yield
-
     async def story() -> None:
-        current = Current("shapes", make, changes)
+        current = Current("shapes", make, changes(len(there) - 1))
         current.followers.append(told.append)
         assert there[0] == await current.get()
         await current.listen()
@@ -58,11 +64,8 @@ def test_who_asks_first_and_who_begins_to_listen_do_not_make_two_at_a_time() -> 
         under_way -= 1
         return Shapes(1)
 
-    async def changes() -> AsyncIterator[None]:
-        yield
-
     async def story() -> None:
-        current = Current("shapes", make, changes)
+        current = Current("shapes", make, changes(1))
         assert [Shapes(1), None, Shapes(1)] == await asyncio.gather(current.get(), current.listen(), current.get())
 
     asyncio.run(story())
@@ -80,12 +83,8 @@ def test_who_asks_first_and_gives_up_does_not_keep_the_others_waiting() -> None:
             await asyncio.Event().wait()
         return Shapes(len(made))
 
-    async def changes() -> AsyncIterator[None]:
-        for _ in ():
-            yield
-
     async def story() -> None:
-        current = Current("shapes", make, changes)
+        current = Current("shapes", make, changes(0))
         first = asyncio.create_task(current.get())
         await begun.wait()
         second = asyncio.create_task(current.get())
