@@ -1,13 +1,14 @@
 """What the rules find and remember: events beside the fixes that showed them, and the state of each terminal.
 
-`write` runs inside the transaction that stores the fixes; so does `tell`, under a savepoint, where events that are refused cost no fix.
+`statements` go with the COPY that stores the fixes, or `tell` runs inside its transaction, under a savepoint: there events that are
+refused cost no fix.
 A state is saved now and then; whoever takes a terminal up reads the last copy and the fixes received since, which give the same as if it
 had never been put down.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,6 +17,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
+from storage.atonce import Statement
 from storage.connect import AsyncConn, Line, hear
 from storage.errors import blames_server
 from tracks.event import Ended, EventBatch, Kind
@@ -180,13 +182,19 @@ async def tell(conn: AsyncConn, told: Told) -> bool:
 
 async def write(conn: AsyncConn, told: Told) -> None:
     """Store events in the transaction under way, which is lost when they are refused."""
+    for statement, values in statements(told):
+        await conn.execute(statement, values)
+
+
+def statements(told: Told) -> Iterator[Statement]:
+    """What stores events, in order."""
     if len(told.rewound_id):
         since = np.maximum(told.since_us, 0).tolist()
-        await conn.execute(_WITHDRAW, {"terminals": told.rewound_id.tolist(), "since": since, "ids": told.events.id.tolist()})
+        yield _WITHDRAW, {"terminals": told.rewound_id.tolist(), "since": since, "ids": told.events.id.tolist()}
     if len(told.events):
-        await conn.execute(_UPSERT, row_values(told))
+        yield _UPSERT, row_values(told)
     if told.late:
-        await conn.execute(_LATE, (list(told.late), list(told.late.values())))
+        yield _LATE, (list(told.late), list(told.late.values()))
 
 
 def row_values(told: Told) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """`TrackWriter`: a batch of fixes and rejects becomes durable in one transaction, each report exactly once.
 
-**The fast way.** One COPY straight into `fixes`, in autocommit where there are neither rejects nor events to go with it: two round
-trips, and when it returns the rows are on disk. A report that is there already, or a row PostgreSQL refuses, makes it fail as a whole.
+**The fast way.** One message with all there is, the fixes by COPY straight into their table; when it is answered, the rows are on
+disk. A report that is there already, or a row PostgreSQL refuses, makes it fail as a whole.
 
 **The careful way.** In one transaction the rows are copied into a temporary table and inserted from there with ON CONFLICT DO
 NOTHING, which needs no look-up that another writer could outdate. A refused row is found by bisection, under savepoints, and
@@ -28,11 +28,12 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
 
+from storage.atonce import at_once
 from storage.connect import AsyncConn, Line
 from storage.copyrows import FIXES, QUARANTINE, Table, copy_bytes
 from storage.errors import StoreUnavailable, blames_server
 from storage.partitions import KNOWN_DAYS, day_sql, missing_days
-from storage.rules import Told, tell, write
+from storage.rules import Told, statements, tell
 from tracks.batch import Batch
 from tracks.fix import ABSENT, FixBatch
 from tracks.reject import RejectBatch
@@ -40,9 +41,9 @@ from tracks.spans import Index, Spans
 from tracks.verdict import Reject, Verdict
 from tracks.week import DAY_US
 
-COPY_FIXES: Final = sql.SQL(f"COPY fixes ({FIXES.columns}) FROM STDIN (FORMAT binary)")
-COPY_INCOMING: Final = sql.SQL(f"COPY incoming ({FIXES.columns}) FROM STDIN (FORMAT binary)")
-COPY_QUARANTINE: Final = sql.SQL(f"COPY quarantine ({QUARANTINE.columns}) FROM STDIN (FORMAT binary)")
+COPY_FIXES: Final = f"COPY fixes ({FIXES.columns}) FROM STDIN (FORMAT binary)"
+COPY_INCOMING: Final = f"COPY incoming ({FIXES.columns}) FROM STDIN (FORMAT binary)"
+COPY_QUARANTINE: Final = f"COPY quarantine ({QUARANTINE.columns}) FROM STDIN (FORMAT binary)"
 INCOMING: Final = "CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE fixes) ON COMMIT DELETE ROWS"
 INSERT: Final = sql.SQL(
     f"INSERT INTO fixes ({FIXES.columns}) SELECT {FIXES.columns} FROM incoming "  # noqa: S608 - our own column names
@@ -154,15 +155,10 @@ class TrackWriter:
 
 
 async def _copy_all(conn: AsyncConn, fixes: FixBatch, rejects: RejectBatch, events: Told | None) -> None:
-    """The fast way, all or nothing; without rejects and events the COPY is a transaction by itself."""
-    if len(rejects) == 0 and events is None:
-        await _copy(conn, COPY_FIXES, fixes, FIXES)
-        return
-    async with conn.transaction():
-        await _copy(conn, COPY_FIXES, fixes, FIXES)
-        await _copy(conn, COPY_QUARANTINE, rejects, QUARANTINE)
-        if events is not None:
-            await write(conn, events)
+    """The fast way, all or nothing."""
+    tables = (COPY_FIXES, fixes, FIXES), (COPY_QUARANTINE, rejects, QUARANTINE)
+    copies = [(statement, copy_bytes(batch, table)) for statement, batch, table in tables if len(batch)]
+    await at_once(conn, statements(events) if events else (), copies)
 
 
 async def _settle(conn: AsyncConn, fixes: FixBatch, rows: Index) -> tuple[int, Index]:
@@ -200,10 +196,10 @@ async def _collided(conn: AsyncConn, fixes: FixBatch, rows: Index) -> Index:
     return rows[np.fromiter((key in met for key in keys), np.bool_, len(rows))]
 
 
-async def _copy(conn: AsyncConn, statement: sql.SQL, batch: Batch, table: Table) -> None:
+async def _copy(conn: AsyncConn, statement: str, batch: Batch, table: Table) -> None:
     if len(batch) == 0:
         return
-    async with conn.cursor() as cursor, cursor.copy(statement) as copy:
+    async with conn.cursor() as cursor, cursor.copy(sql.SQL(statement)) as copy:
         for block in copy_bytes(batch, table):
             await copy.write(block)
 
