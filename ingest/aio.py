@@ -56,7 +56,7 @@ COME, URGENT, HANG_UP, EDGE = 0x001, 0x002, 0x2000, 1 << 31
 OFFSET, ITEM = (4, 12) if platform.machine() == "x86_64" else (8, 16)
 READY: Final = np.dtype({"names": ["events", "descriptor"], "formats": ["u4", "i4"], "offsets": [0, OFFSET], "itemsize": ITEM})
 """`struct epoll_event` (epoll_ctl(2)), which is packed on that machine alone."""
-RESULT: Final = np.dtype([("data", "u8"), ("request", "u8"), ("count", "i8"), ("more", "i8")])
+RESULT: Final = np.dtype([("data", "i8"), ("request", "u8"), ("count", "i8"), ("more", "i8")])
 """`struct io_event`: how many bytes were moved, or less than 0 for an error."""
 
 
@@ -67,11 +67,15 @@ class Aio:
         self._calls = calls
         self._context = context
         self.room: Bytes = np.zeros(LIST_MAX * STRIDE_BYTES, np.uint8)
-        """What was read last: that of each socket begins STRIDE_BYTES after that of the one before."""
-        self._request = np.zeros(LIST_MAX, REQUEST)
-        self._request["data"] = np.arange(LIST_MAX)
-        self._address = self._request.ctypes.data + REQUEST.itemsize * np.arange(LIST_MAX, dtype=np.uint64)
-        self._room_address = self.room.ctypes.data + STRIDE_BYTES * np.arange(LIST_MAX, dtype=np.uint64)
+        """What was read last."""
+        self.begin: Index = STRIDE_BYTES * np.arange(LIST_MAX)
+        """Where that of each socket begins."""
+        self._reads = _Requests(READ)
+        self._reads.row["address"] = self.room.ctypes.data + self.begin
+        self._reads.row["count"] = ROOM_BYTES
+        self._writes = _Requests(WRITE)
+        self._result = np.zeros(LIST_MAX, RESULT)
+        self._result_address = self._result.ctypes.data
 
     @classmethod
     def open(cls) -> Self | None:
@@ -80,62 +84,86 @@ class Aio:
         context = ctypes.c_ulong(0)
         with contextlib.suppress(OSError):
             if calls is not None:
-                _call(calls["setup"], ctypes.c_uint(LIST_MAX), ctypes.byref(context))
+                _call(calls["setup"], LIST_MAX, ctypes.addressof(context))
                 return cls(calls, context)
         return None
 
     def close(self) -> None:
         """Give the context back; twice does no harm."""
         with contextlib.suppress(OSError):
-            _call(self._calls["destroy"], self._context)
+            _call(self._calls["destroy"], self._context.value)
 
     def read(self, descriptor: Index) -> NDArray[np.int64]:
         """Read into `room` what has come to each of at most LIST_MAX sockets.
 
         Returns how many bytes: 0 where there will be no more, less than 0 (-errno) for an error.
         """
-        return self._done(READ, descriptor, self._room_address[: len(descriptor)], ROOM_BYTES)
+        self._reads.row["descriptor"][: len(descriptor)] = descriptor
+        return self._done(self._reads, len(descriptor))
 
     def write(self, descriptor: Index, start: Index, stop: Index, text: bytes) -> NDArray[np.int64]:
         """Write text[start:stop] to each of at most LIST_MAX sockets.
 
         Returns how many bytes were taken: perhaps fewer, where a socket is full; less than 0 (-errno) for an error.
         """
-        return self._done(WRITE, descriptor, np.frombuffer(text, np.uint8).ctypes.data + start, stop - start)
+        row = self._writes.row[: len(descriptor)]
+        row["descriptor"], row["count"] = descriptor, stop - start
+        row["address"] = np.frombuffer(text, np.uint8).ctypes.data + start
+        return self._done(self._writes, len(descriptor))
 
-    def _done(self, command: int, descriptor: Index, address: NDArray[Any], count: Index | int) -> NDArray[np.int64]:
-        size = len(descriptor)
-        request = self._request[:size]
-        request["command"], request["descriptor"], request["address"], request["count"] = command, descriptor, address, count
-        moved, result = np.empty(size, np.int64), np.empty(size, RESULT)
+    def _done(self, requests: _Requests, size: int) -> NDArray[np.int64]:
+        moved = np.empty(size, np.int64)
         done = 0
         while done < size:
             try:
-                some = _call(self._calls["submit"], self._context, size - done, self._address[done:].ctypes.data)
+                some = _call(self._calls["submit"], self._context.value, size - done, requests.list_at(done))
             except OSError as error:  # the kernel stops at a descriptor that is none, and says so where it is the first
                 moved[done] = -(error.errno or 0)
                 done += 1
                 continue
-            _call(self._calls["getevents"], self._context, some, some, result.ctypes.data, 0)
-            moved[result["data"][:some].astype(np.int64)] = result["count"][:some]
+            _call(self._calls["getevents"], self._context.value, some, some, self._result_address)
+            result = self._result[:some]
+            moved[result["data"]] = result["count"]
             done += some
         return moved
 
 
+class _Requests:
+    """Requests of one kind, and the list of their addresses that the kernel is given."""
+
+    def __init__(self, command: int) -> None:
+        self.row = np.zeros(LIST_MAX, REQUEST)
+        self.row["data"], self.row["command"] = np.arange(LIST_MAX), command
+        self._list = self.row.ctypes.data + REQUEST.itemsize * np.arange(LIST_MAX)
+        self._address = self._list.ctypes.data
+
+    def list_at(self, first: int) -> int:
+        """Where the list stands, from the request `first` on."""
+        return self._address + first * self._list.itemsize
+
+
+class Poll:
+    """`select.epoll`, but for an object for each socket that has something."""
+
+    def __init__(self) -> None:
+        self.epoll = select.epoll()
+        self._event = np.zeros(LIST_MAX, READY)
+        self._address = self._event.ctypes.data
+
+    def ready(self) -> NDArray[Any]:
+        """At most LIST_MAX sockets that have something, as READY, without waiting; good until it is asked again."""
+        return self._event[: max(_libc.epoll_wait(self.epoll.fileno(), self._address, LIST_MAX, 0), 0)]
+
+
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_libc.syscall.argtypes = [ctypes.c_long] * 6
+if platform.system() == "Linux":
+    _libc.epoll_wait.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
 
 
-def ready(poll: select.epoll) -> NDArray[Any]:
-    """At most LIST_MAX sockets that have something, as READY, without waiting: `poll.poll`, but for an object for each."""
-    events = np.empty(LIST_MAX, READY)
-    count = _libc.epoll_wait(poll.fileno(), ctypes.c_void_p(events.ctypes.data), LIST_MAX, 0)
-    return events[: max(count, 0)]
-
-
-def _call(number: int, *given: object) -> int:
+def _call(number: int, first: int, second: int = 0, third: int = 0, fourth: int = 0) -> int:
     """A system call. Raises OSError."""
-    words = [ctypes.c_long(each) if isinstance(each, int) else each for each in given]
-    if (result := int(_libc.syscall(ctypes.c_long(number), *words))) < 0:
+    if (result := int(_libc.syscall(number, first, second, third, fourth, 0))) < 0:
         raise OSError(ctypes.get_errno(), "system call failed")
     return result

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import select
 from contextlib import suppress
 from typing import Final, Protocol
 
 import numpy as np
 
-from ingest.aio import COME, EDGE, HANG_UP, ROOM_BYTES, STRIDE_BYTES, URGENT, Aio, ready
+from ingest.aio import COME, EDGE, HANG_UP, ROOM_BYTES, URGENT, Aio, Poll
 from ingest.gather import Gather, now_us
 from ingest.links import NOBODY, SLOT_MASK, Link, LinkTable
 from protocols.jt808.framing import FLAG
@@ -44,7 +43,8 @@ class Inbox:
         self._gather = gather
         self._aio = aio
         self._bytes_max = min(ROOM_BYTES - 1, packet_bytes_max)
-        self._ready = select.epoll()
+        self._poll = Poll()
+        self._ready = self._poll.epoll
         self._streams: dict[int, Stream] = {}
         """By descriptor, those that are read here."""
         self._ticket = np.full(64, NOBODY, np.int64)
@@ -69,10 +69,10 @@ class Inbox:
 
     def read(self) -> None:
         """Take in what has come."""
-        told = ready(self._ready)
+        told = self._poll.ready()
         descriptor = told["descriptor"].astype(np.int64)
         count = self._aio.read(descriptor)
-        room, start = self._aio.room, STRIDE_BYTES * np.arange(len(descriptor))
+        room, start = self._aio.room, self._aio.begin[: len(descriptor)]
         stop, ticket = start + count, self._ticket[descriptor]
         whole = (count > 0) & (count <= self._bytes_max) & ~self._links.unfinished[ticket & SLOT_MASK]
         whole &= room[stop - 1] == FLAG

@@ -65,13 +65,14 @@ class Spans:
     def flat_index(self) -> Index:
         """Positions in `buffer` of every byte of every span, span after span."""
         length = self.length
-        first = np.concatenate(([0], np.cumsum(length)[:-1])) if len(length) else length
-        return np.arange(int(length.sum()), dtype=np.int64) + np.repeat(self.start - first, length)
+        stop = np.cumsum(length)
+        return np.arange(int(stop[-1]) if len(stop) else 0) + np.repeat(self.start - stop + length, length)
 
     def packed(self) -> Spans:
         """The same byte strings end to end in a buffer of their own (drops what no span covers)."""
-        stop = np.cumsum(self.length)
-        return Spans(self.buffer[self.flat_index()], stop - self.length, stop)
+        length = self.length
+        stop = np.cumsum(length)
+        return Spans(self.buffer[self.flat_index()], stop - length, stop)
 
     @staticmethod
     def concat(parts: Sequence[Spans]) -> Spans:
