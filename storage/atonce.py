@@ -33,7 +33,7 @@ async def at_once(conn: AsyncConn, statements: Iterable[Statement], copies: Sequ
     message = ";".join([*(cursor.mogrify(*each) for each in statements), *(copy for copy, _ in copies)])
     if message:
         async with conn.lock:
-            await conn.wait(_exchange(conn.pgconn, message.encode(), [blocks for _, blocks in copies]))
+            await conn.wait(_exchange(conn.pgconn, message.encode(conn.info.encoding), [blocks for _, blocks in copies]))
 
 
 def _exchange(pgconn: PGconn, message: bytes, copies: Iterable[Iterable[bytes]]) -> PQGen[None]:
