@@ -44,12 +44,11 @@ class Inbox:
         self._aio = aio
         self._bytes_max = min(ROOM_BYTES - 1, packet_bytes_max)
         self._poll = Poll()
-        self._ready = self._poll.epoll
         self._streams: dict[int, Stream] = {}
         """By descriptor, those that are read here."""
         self._ticket = np.full(64, NOBODY, np.int64)
         """By descriptor, likewise."""
-        asyncio.get_running_loop().add_reader(self._ready.fileno(), self.read)
+        asyncio.get_running_loop().add_reader(self._poll.epoll.fileno(), self.read)
 
     def watch(self, descriptor: int, ticket: int, stream: Stream) -> None:
         """Read a socket from now on."""
@@ -59,13 +58,13 @@ class Inbox:
             self._ticket = np.concatenate((self._ticket, np.full_like(self._ticket, NOBODY)))
         self._streams[descriptor] = stream
         self._ticket[descriptor] = ticket
-        self._ready.register(descriptor, ONCE)
+        self._poll.epoll.register(descriptor, ONCE)
 
     def leave(self, descriptor: int) -> None:
         """Read it no more."""
         if self._streams.pop(descriptor, None) is not None:
             with suppress(OSError):  # a closed one has left by itself
-                self._ready.unregister(descriptor)
+                self._poll.epoll.unregister(descriptor)
 
     def read(self) -> None:
         """Take in what has come."""
@@ -85,11 +84,11 @@ class Inbox:
                 stream.end_received(-size)
         for each in descriptor[(count == ROOM_BYTES) | (told["events"] != COME)].tolist():
             if each in self._streams:  # there may be more, behind an urgent byte too, or an end, of which nothing more is told
-                self._ready.modify(each, ONCE)
+                self._poll.epoll.modify(each, ONCE)
 
     def close(self) -> None:
         """Read nothing more; twice does no harm."""
-        if self._ready.closed:
+        if self._poll.epoll.closed:
             return
-        asyncio.get_running_loop().remove_reader(self._ready.fileno())
-        self._ready.close()
+        asyncio.get_running_loop().remove_reader(self._poll.epoll.fileno())
+        self._poll.epoll.close()

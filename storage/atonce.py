@@ -25,9 +25,10 @@ Copy = tuple[str, Iterable[bytes]]
 
 
 async def at_once(conn: AsyncConn, statements: Iterable[Statement], copies: Sequence[Copy]) -> None:
-    """Run the statements, then the COPYs: all or nothing. The connection is in autocommit mode, and no transaction is under way.
+    """Run the statements, then the COPYs: all or nothing. In a transaction that is under way they become a part of it.
 
-    Raises psycopg's errors, as `execute` does. If the connection breaks, or we are cancelled, the outcome is unknown.
+    The connection is in autocommit mode. Raises psycopg's errors, as `execute` does. If the connection breaks, or we are cancelled, the
+    outcome is unknown.
     """
     cursor = psycopg.AsyncClientCursor(conn)
     message = ";".join([*(cursor.mogrify(*each) for each in statements), *(copy for copy, _ in copies)])

@@ -28,7 +28,7 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
 
-from storage.atonce import at_once
+from storage.atonce import Copy, at_once
 from storage.connect import AsyncConn, Line
 from storage.copyrows import FIXES, QUARANTINE, Table, copy_bytes
 from storage.errors import StoreUnavailable, blames_server
@@ -148,7 +148,8 @@ class TrackWriter:
         async with conn.transaction():
             stored, refused = await _settle(conn, fixes, unique)
             unstorable = np.concatenate((collided, refused))
-            await _copy(conn, COPY_QUARANTINE, RejectBatch.concat([rejects, _unstorable(fixes.take(unstorable))]), QUARANTINE)
+            refusals = RejectBatch.concat([rejects, _unstorable(fixes.take(unstorable))])
+            await at_once(conn, (), _copies((COPY_QUARANTINE, refusals, QUARANTINE)))
             told = events is None or await tell(conn, events)
         self._wary = stored < len(unique) - len(refused)
         return stored, len(unstorable), told
@@ -156,8 +157,7 @@ class TrackWriter:
 
 async def _copy_all(conn: AsyncConn, fixes: FixBatch, rejects: RejectBatch, events: Told | None) -> None:
     """The fast way, all or nothing."""
-    tables = (COPY_FIXES, fixes, FIXES), (COPY_QUARANTINE, rejects, QUARANTINE)
-    copies = [(statement, copy_bytes(batch, table)) for statement, batch, table in tables if len(batch)]
+    copies = _copies((COPY_FIXES, fixes, FIXES), (COPY_QUARANTINE, rejects, QUARANTINE))
     await at_once(conn, statements(events) if events else (), copies)
 
 
@@ -167,7 +167,7 @@ async def _settle(conn: AsyncConn, fixes: FixBatch, rows: Index) -> tuple[int, I
         return 0, rows
     try:
         async with conn.transaction():
-            await _copy(conn, COPY_INCOMING, fixes.take(rows), FIXES)
+            await at_once(conn, (), _copies((COPY_INCOMING, fixes.take(rows), FIXES)))
             stored = (await conn.execute(INSERT)).rowcount
             collided = await _collided(conn, fixes, rows) if stored < len(rows) else rows[:0]
             await conn.execute("TRUNCATE incoming")
@@ -196,12 +196,9 @@ async def _collided(conn: AsyncConn, fixes: FixBatch, rows: Index) -> Index:
     return rows[np.fromiter((key in met for key in keys), np.bool_, len(rows))]
 
 
-async def _copy(conn: AsyncConn, statement: str, batch: Batch, table: Table) -> None:
-    if len(batch) == 0:
-        return
-    async with conn.cursor() as cursor, cursor.copy(sql.SQL(statement)) as copy:
-        for block in copy_bytes(batch, table):
-            await copy.write(block)
+def _copies(*tables: tuple[str, Batch, Table]) -> list[Copy]:
+    """A COPY for each batch that has rows."""
+    return [(statement, copy_bytes(batch, table)) for statement, batch, table in tables if len(batch)]
 
 
 def _sift(fixes: FixBatch) -> tuple[Index, Index]:
